@@ -1,0 +1,63 @@
+# Everything here sets itself up: Python 3.11 or newer and make are enough.
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+LOCK := requirements-dev.txt
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEPENDENCIES := $(VENV)/.dependencies
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test test-reference bench lint format lock clean
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
+
+setup: $(INSTALLED) ## Install capsjax and its tools into .venv
+
+train: $(INSTALLED) ## Train the small CapsNet on handwritten digits
+	$(BIN)/capsjax train capsnet-digits --data digits
+
+# pytest comes last, so that its closing line is the last thing printed.
+test: lint ## Check style and types, then run the tests
+	$(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/reference
+
+test-reference: $(INSTALLED) ## Compare with other frameworks (tests/reference)
+	$(BIN)/python -m pytest tests/reference
+
+bench: $(INSTALLED) ## Measure step time, compile time and memory against peers
+	$(BIN)/python -m bench
+
+lint: $(INSTALLED) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(INSTALLED) ## Sort imports, fix what can be fixed, format
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+# One lock for every Python: where versions differ, lines carry markers.
+lock: $(INSTALLED) ## Take the newest versions into requirements-dev.txt
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
+	    --group test --group reference --upgrade --quiet --no-header \
+	    --no-emit-index-url --no-emit-find-links --output-file $(LOCK)
+
+clean: ## Remove .venv and everything the tools have cached
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
+
+# Two stamps: a new lock starts afresh, so that nothing stale stays installed; a new
+# pyproject.toml only installs the package (and its command) again.
+$(DEPENDENCIES): $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "capsjax needs Python 3.11 or newer, which '$(PYTHON)' is not." \
+	        "Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Setting up $(VENV): this takes a minute or two, once."
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement $(LOCK)
+	@touch $@
+
+$(INSTALLED): $(DEPENDENCIES) pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
