@@ -1,0 +1,93 @@
+"""capsjax: declared graphs, compiled once, and stepped by optax like any pytree."""
+
+import functools
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import capsjax as cj
+from bench.models.program import Program
+from bench.problems import Problem, Values
+
+ZOO = ("lenet-5", "capsnet")
+
+
+def graph(problem: Problem):
+    """Takes the zoo's graph where there is one, or declares the dense layers."""
+    if problem.name in ZOO:
+        return cj.zoo.graph(problem.name)
+    cap = "tanh" if problem.name == "deep-mlp" else "relu"
+    layer = cj.input("x", problem.input_shape)
+    for spec in problem.layers[:-1]:
+        layer = cj.capsule(spec.name, cj.matmul(layer, spec.weight[1]), cap=cap)
+    last = cj.matmul(layer, problem.classes)
+    output = cj.capsule("label", last, cap="softmax")
+    return cj.graph(output, name=problem.name, losses={"label": "cross_entropy"})
+
+
+def named(template: dict, order: list[str], problem: Problem, values: Values) -> dict:
+    """Puts the shared weights where a network's own stand, capsule by capsule.
+
+    Args:
+      template: what `net.named` gives: `{capsule: {"B": ..., "W": {source: ...}}}`.
+      order: the capsules' names as declared.
+      problem: the problem, whose layers are in the same order.
+      values: the shared weights.
+
+    Returns:
+      A dict like `template`.
+
+    Raises:
+      ValueError: the network's weights are other ones than the problem's.
+    """
+    filled = dict(template)
+    weighted = [name for name in order if template.get(name, {}).get("W")]
+    for name, layer in zip(weighted, problem.layers, strict=True):
+        sources = template[name]["W"]
+        if len(sources) != 1:
+            raise ValueError(
+                f"{problem.name}: {name} has {len(sources)} weights, not 1"
+            )
+        (source,) = sources
+        new = {"W": {source: values[layer.name]["W"]}}
+        if layer.bias:
+            new["B"] = values[layer.name]["B"]
+        filled[name] = {**template[name], **jax.tree.map(_own, new)}
+        found, wanted = (
+            jax.tree.map(np.shape, tree[name]) for tree in (filled, template)
+        )
+        if found != wanted:
+            raise ValueError(f"{problem.name}: {name} is {wanted}, {layer} is {found}")
+    return filled
+
+
+def _own(value):
+    # A copy, because numpy's own memory cannot be donated.
+    return jnp.array(value, copy=True)
+
+
+def build(problem: Problem, optimizer, values: Values) -> Program:
+    declared = graph(problem)
+    start = time.perf_counter()
+    net = cj.compile(declared)
+    declared_s = time.perf_counter() - start
+
+    params, state = net.init(jax.random.key(0))
+    order = [capsule.name for capsule in declared.capsules]
+    params = net.from_named(named(net.named(params), order, problem, values))
+    (source,) = (each.name for each in declared.inputs)
+    (target,) = (name for name, _ in declared.losses)
+    value_and_grad = jax.value_and_grad(net.loss, has_aux=True)
+
+    @functools.partial(jax.jit, donate_argnums=(1, 2, 3))
+    def step(batch, params, state, opt_state):
+        batch = dict(zip((source, target), batch, strict=True))
+        (loss, (_, state)), grads = value_and_grad(params, state, batch, train=True)
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        return loss, (optax.apply_updates(params, updates), state, opt_state)
+
+    carry = (params, state, optimizer.init(params))
+    return Program(step, carry, declared_s)
