@@ -1,0 +1,1 @@
+"""Training: data, steps, loops and what they leave behind."""
