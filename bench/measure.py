@@ -30,6 +30,12 @@ def run_worker(**request) -> dict:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+def rotated(peers: Sequence[str], number: int) -> list[str]:
+    """Returns the peers, beginning with another one for every number."""
+    shift = number % len(peers)
+    return [*peers[shift:], *peers[:shift]]
+
+
 def measure(
     problem: str,
     peers: Sequence[str],
@@ -56,7 +62,7 @@ def measure(
     """
     first: dict[str, list[dict]] = {peer: [] for peer in peers}
     for number in range(processes):
-        for peer in peers:
+        for peer in rotated(peers, number):
             progress(f"{problem}: first call of {peer}, {number + 1} of {processes}")
             request = {"problem": problem, "optimizer": optimizer, "peer": peer}
             first[peer].append(run_worker(task="first_call", **request))

@@ -15,6 +15,7 @@ import jax
 import psutil
 
 from bench import models
+from bench.measure import rotated
 from bench.problems import PROBLEMS
 
 
@@ -107,8 +108,7 @@ def steps(problem, optimizer, peers, rounds, budget_s) -> dict:
 
     seconds: dict[str, list[float]] = {peer: [] for peer in peers}
     for number in range(rounds):
-        shift = number % len(peers)
-        for peer in (*peers[shift:], *peers[:shift]):
+        for peer in rotated(peers, number):
             for _ in range(unmeasured):
                 _timed(programs[peer], batch)
             times = [_timed(programs[peer], batch) for _ in range(repeats)]
