@@ -1,0 +1,39 @@
+"""capsjax: deep networks as graphs of capsules, compiled for JAX.
+
+`Y = cap(sum of W (x) Y_in + B)`: a declared graph is compiled into one pure function
+whose backward pass is universal backpropagation (Li & Shan, arXiv 1805.03551).
+"""
+
+from capsjax import caps as caps
+from capsjax import losses as losses
+from capsjax import weightings as weightings
+from capsjax.caps import Cap as Cap
+from capsjax.caps import register_cap as register_cap
+from capsjax.compiler import Network as Network
+from capsjax.compiler import compile as compile
+from capsjax.compiler import explain as explain
+from capsjax.graph import Graph as Graph
+from capsjax.graph import GraphError as GraphError
+from capsjax.graph import ShapeError as ShapeError
+from capsjax.graph import capsule as capsule
+from capsjax.graph import content_hash as content_hash
+from capsjax.graph import edge as edge
+from capsjax.graph import graph as graph
+from capsjax.graph import input as input
+from capsjax.graph import json_schema as json_schema
+from capsjax.graph import load as load
+from capsjax.graph import save as save
+from capsjax.losses import Loss as Loss
+from capsjax.losses import register_loss as register_loss
+from capsjax.weightings import Weighting as Weighting
+from capsjax.weightings import channel_scale as channel_scale
+from capsjax.weightings import conv as conv
+from capsjax.weightings import dot as dot
+from capsjax.weightings import identity as identity
+from capsjax.weightings import matmul as matmul
+from capsjax.weightings import place as place
+from capsjax.weightings import register_weighting as register_weighting
+from capsjax.weightings import reshape as reshape
+from capsjax.weightings import scale as scale
+from capsjax.weightings import transpose as transpose
+from capsjax.weightings import vote as vote

@@ -1,0 +1,104 @@
+"""Pooling over spatial axes, channels last: max_pool, avg_pool, global_avg_pool."""
+
+import math
+from typing import Annotated, Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+from annotated_types import Len
+
+from capsjax.caps import pooling_kernels as kernels
+from capsjax.caps.base import Cap, Kept, register_cap
+from capsjax.graph.errors import ShapeError
+from capsjax.graph.kinds import Count, NonNegative, Shape
+from capsjax.graph.windows import Pads, explicit_padding, output_sizes
+
+Sizes = Annotated[tuple[Count, ...], Len(1, 3)]
+
+
+class _Pool(Cap):
+    """A window over the spatial axes; the stride is the window if left out."""
+
+    window: Sizes
+    stride: Sizes | None = None
+    padding: Literal["SAME", "VALID"] | tuple[tuple[NonNegative, NonNegative], ...] = (
+        "VALID"
+    )
+
+    def geometry(self, shape: Shape) -> tuple[Shape, Shape, Pads]:
+        """Window, stride and explicit padding for a U of this shape."""
+        if len(shape) != len(self.window) + 1:
+            raise ShapeError(
+                f"U of shape {shape} under a window of {len(self.window)} axes",
+                f"{len(self.window)} spatial axes, then channels",
+                "give the window as many axes as U has before its channels",
+            )
+        stride = self.stride or self.window
+        ones = (1,) * len(self.window)
+        pads = explicit_padding(shape[:-1], self.window, stride, self.padding, ones)
+        for size, (before, behind) in zip(self.window, pads, strict=True):
+            if before >= size or behind >= size:
+                raise ShapeError(
+                    f"padding ({before}, {behind}) with a window of {size}",
+                    "padding smaller than the window: no window of zeros alone",
+                    "less padding",
+                )
+        return self.window, stride, pads
+
+    def output_shape(self, shape: Shape) -> Shape:
+        window, stride, pads = self.geometry(shape)
+        ones = (1,) * len(window)
+        return (*output_sizes(shape[:-1], window, stride, pads, ones), shape[-1])
+
+    def flops(self, shape: Shape) -> int:
+        return math.prod(self.output_shape(shape)) * math.prod(self.window)
+
+
+@register_cap("max_pool")
+class MaxPool(_Pool):
+    """`Y[p] = max of U over the window at p`; the first maximum gets the gradient."""
+
+    reads: ClassVar[tuple[Kept, ...]] = ("U", "Y")
+
+    def forward(self, u: jax.Array) -> jax.Array:
+        return kernels.max_pool(u, *self.geometry(u.shape[1:]))
+
+    def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
+        return kernels.max_pool_gradient(u, y, dy, *self.geometry(u_shape[1:]))
+
+
+@register_cap("avg_pool")
+class AvgPool(_Pool):
+    """`Y[p] = mean of U over the window at p`; padding is not counted."""
+
+    reads: ClassVar[tuple[Kept, ...]] = ()
+
+    def forward(self, u: jax.Array) -> jax.Array:
+        return kernels.average_pool(u, *self.geometry(u.shape[1:]))
+
+    def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
+        return kernels.average_pool_gradient(dy, u_shape, *self.geometry(u_shape[1:]))
+
+
+@register_cap("global_avg_pool")
+class GlobalAvgPool(Cap):
+    """`Y[c] = mean of U[..., c]` over all axes but the last."""
+
+    reads: ClassVar[tuple[Kept, ...]] = ()
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) < 2:
+            raise ShapeError(
+                f"U of shape {shape}",
+                "at least one spatial axis, then channels",
+                "leave the pooling out",
+            )
+        return shape[-1:]
+
+    def forward(self, u: jax.Array) -> jax.Array:
+        return jnp.mean(u, axis=tuple(range(1, u.ndim - 1)))
+
+    def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
+        spatial = u_shape[1:-1]
+        dy = dy.reshape(dy.shape[0], *(1 for _ in spatial), dy.shape[-1])
+        return jnp.broadcast_to(dy / math.prod(spatial), u_shape)

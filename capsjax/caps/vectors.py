@@ -1,0 +1,133 @@
+"""Capsule functions on vectors along the last axis: squash, length, route.
+
+squash (Sabour et al. 2017, equation 1), with q = |U|^2:
+
+    Y = f(q) U,   f(q) = sqrt(q) / (1 + q)
+    delta = f dY + 2 f'(q) (U . dY) U,   2 f'(q) = (1 - q) / (sqrt(q) (1 + q)^2)
+
+At U = 0 both terms vanish (the second is of the order of |U|), though f' itself is
+infinite there; the rule, and the forward under autodiff, give 0 and not NaN.
+
+route (Sabour et al. 2017, procedure 1), lower capsules l, upper capsules u, votes
+U[l, u] (vectors), all logits zero at first:
+
+    repeat r times:  c[l, u] = softmax over u of b[l, u]
+                     v[u]    = squash(sum over l of c[l, u] U[l, u])
+                     b[l, u] = b[l, u] + U[l, u] . v[u]       (not after the last)
+
+Gradients flow through all iterations.
+"""
+
+import math
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from capsjax.caps.base import Cap, Kept, register_cap
+from capsjax.graph.errors import ShapeError
+from capsjax.graph.kinds import Count, Shape
+
+
+def _root(q: jax.Array) -> jax.Array:
+    """Square root with derivative 0 at 0."""
+    positive = q > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, q, 1)), 0)
+
+
+def squash(u: jax.Array) -> jax.Array:
+    """`|u|^2 / (1 + |u|^2) * u / |u|` along the last axis; 0 at 0.
+
+    Args:
+        u: Vectors, shape [..., dimension].
+
+    Returns:
+        Vectors of the same directions, of lengths below 1.
+
+    Source: Sabour, Frosst & Hinton, arXiv 1710.09829, equation 1.
+    """
+    q = jnp.sum(u * u, axis=-1, keepdims=True)
+    return _root(q) / (1 + q) * u
+
+
+def squash_gradient(u: jax.Array, dy: jax.Array) -> jax.Array:
+    """`dL/du` of `squash`: the rule at the head of this file."""
+    q = jnp.sum(u * u, axis=-1, keepdims=True)
+    positive = q > 0
+    safe = jnp.where(positive, q, 1)
+    root = jnp.sqrt(safe)
+    f = jnp.where(positive, root, 0) / (1 + q)
+    twice_slope = jnp.where(positive, (1 - q) / (root * (1 + q) ** 2), 0)
+    return f * dy + twice_slope * jnp.sum(u * dy, axis=-1, keepdims=True) * u
+
+
+class _OfVectors(Cap):
+    def output_shape(self, shape: Shape) -> Shape:
+        if not shape:
+            raise ShapeError(
+                "a scalar U", "vectors along the last axis", "reshape the source"
+            )
+        return shape
+
+
+@register_cap("squash")
+class Squash(_OfVectors):
+    """`Y = |U|^2 / (1 + |U|^2) * U / |U|` along the last axis."""
+
+    def forward(self, u: jax.Array) -> jax.Array:
+        return squash(u)
+
+    def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
+        return squash_gradient(u, dy)
+
+    def flops(self, shape: Shape) -> int:
+        return 3 * math.prod(shape)
+
+
+@register_cap("length")
+class Length(_OfVectors):
+    """`Y = |U|`, the norm along the last axis; its slope at 0 is 0."""
+
+    reads: ClassVar[tuple[Kept, ...]] = ("U", "Y")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return super().output_shape(shape)[:-1]
+
+    def forward(self, u: jax.Array) -> jax.Array:
+        return _root(jnp.sum(u * u, axis=-1))
+
+    def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
+        positive = y > 0
+        factor = jnp.where(positive, dy / jnp.where(positive, y, 1), 0)
+        return factor[..., None] * u
+
+    def flops(self, shape: Shape) -> int:
+        return 2 * math.prod(shape)
+
+
+@register_cap("route")
+class Route(Cap):
+    """Routing by agreement: votes [lower, upper, dimension] to [upper, dimension]."""
+
+    iterations: Count = 3
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 3:
+            raise ShapeError(
+                f"U of shape {shape}",
+                "votes: [lower capsules, upper capsules, dimension]",
+                "weight the lower capsules by `vote`",
+            )
+        return shape[1:]
+
+    def forward(self, u: jax.Array) -> jax.Array:
+        lower, upper = u.shape[1:3]
+        y = squash(jnp.sum(u, axis=1) / upper)  # zero logits: all couplings equal
+        b = jnp.zeros((u.shape[0], lower, upper), u.dtype)
+        for _ in range(self.iterations - 1):
+            b = b + jnp.einsum("bluo,buo->blu", u, y)
+            y = squash(jnp.einsum("blu,bluo->buo", jax.nn.softmax(b), u))
+        return y
+
+    def flops(self, shape: Shape) -> int:
+        return (4 * self.iterations - 2) * math.prod(shape)

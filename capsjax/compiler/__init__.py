@@ -1,0 +1,6 @@
+"""How a network is computed: passes, plan, forward and backward, Network."""
+
+from capsjax.compiler.compile import compile as compile
+from capsjax.compiler.explain import Explanation as Explanation
+from capsjax.compiler.explain import explain as explain
+from capsjax.compiler.network import Network as Network

@@ -1,0 +1,74 @@
+"""compile: from a declaration to a Network.
+
+Graph --check, infer--> typed graph --passes--> typed graph --plan--> Program
+"""
+
+from typing import Any, get_args
+
+from capsjax.compiler.network import Backward, Network
+from capsjax.compiler.passes import run_passes
+from capsjax.compiler.plan import plan
+from capsjax.compiler.program import Program
+from capsjax.compiler.verify import verify_rules
+from capsjax.graph.checks import check as check_graph
+from capsjax.graph.declaration import Graph
+from capsjax.graph.errors import GraphError
+
+
+def compile(
+    graph: Graph, *, backward: Backward = "exact", check: bool = True
+) -> Network:
+    """Compiles a declared graph into pure functions.
+
+    Nothing is allocated and nothing is run; the functions are traced and compiled by
+    JAX when they are called under `jax.jit`.
+
+    Args:
+        graph: The declaration, from `cj.graph`, `cj.load` or `cj.zoo.graph`.
+        backward: "exact", the universal backpropagation of the paper as a custom VJP;
+            or "autodiff", the interpreter with JAX's own derivatives, which is slower
+            and also allows forward mode (`jax.jvp`, `jax.jacfwd`, `jax.hessian`).
+        check: Verify the compiler's invariants after each pass, and each kind's shape
+            rule against its forward.
+
+    Returns:
+        The network.
+
+    Raises:
+        GraphError: A kind's shape rule and its forward disagree.
+        TypeError: What is given is no graph.
+        ValueError: Unknown backward.
+
+    Example:
+        >>> import capsjax as cj, jax
+        >>> image = cj.input("image", (64,))
+        >>> digit = cj.capsule("digit", cj.matmul(image, 10), cap="softmax")
+        >>> net = cj.compile(cj.graph(digit, losses={"digit": "cross_entropy"}))
+        >>> net
+        Network('network', 1 capsules, 650 parameters)
+        >>> params, state = net.init(jax.random.key(0))
+        >>> images = jax.numpy.ones((2, 64))
+        >>> outputs, state = net.apply(params, state, {"image": images})
+        >>> outputs["digit"].shape
+        (2, 10)
+
+    Source: Li & Shan, arXiv 1805.03551, section 4.
+    """
+    if not isinstance(graph, Graph):
+        given: Any = graph
+        raise TypeError(
+            f"cj.compile takes a Graph, not {type(given).__name__}; make one with "
+            "cj.graph(outputs...), cj.load(path) or cj.zoo.graph(name)"
+        )
+    if backward not in get_args(Backward):
+        raise ValueError(
+            f"backward {backward!r} is unknown; expected one of {get_args(Backward)}"
+        )
+    typed, problems = check_graph(graph)
+    if problems:
+        raise GraphError(graph.name, problems)
+    if check:
+        verify_rules(typed)
+    stages = run_passes(typed, observable=False, check=check)
+    last = stages[-1].typed
+    return Network(graph, typed, tuple(stages), Program(last, plan(last)), backward)

@@ -1,0 +1,137 @@
+"""explain: what the compiler made of a graph, stage by stage, in words and figures."""
+
+import dataclasses
+from collections.abc import Iterable
+
+from capsjax.compiler.compile import compile as compile_graph
+from capsjax.compiler.network import Network
+from capsjax.compiler.plan import flops, residual_bytes
+from capsjax.graph.declaration import Graph
+from capsjax.graph.typed import Concatenation, Term, TypedCapsule, TypedGraph
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """The text of `explain`; prints itself."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def explain(graph: Graph | Network) -> Explanation:
+    """Shows each stage of the compiler: what it was given, did, decided, and why.
+
+    Args:
+        graph: A declaration, or a compiled network.
+
+    Returns:
+        The text: capsules with their shapes, parameters, residual bytes and FLOPs (of
+        the forward pass, per example), and the notes of each pass.
+
+    Raises:
+        GraphError: As for `cj.compile`.
+
+    Example:
+        >>> import capsjax as cj
+        >>> x = cj.input("x", (4,))
+        >>> h = cj.capsule("h", cj.matmul(x, 3), cap="softmax")
+        >>> cj.explain(cj.graph(h, name="tiny", losses={"h": "cross_entropy"}))
+        network 'tiny': 15 parameters, 60 bytes in float32
+        <BLANKLINE>
+        infer: 1 inputs, 1 capsules
+          x: Y (4,)
+          h: U (3,) = matmul(features=3) on x + B (3,); Y (3,) = softmax(U)
+          loss on h: cross_entropy
+        pass drop_unneeded: nothing to do
+        pass drop_identities: nothing to do
+        pass concatenate: nothing to do
+        pass pair_losses:
+          h: softmax with cross_entropy computed from U
+        <BLANKLINE>
+        plan: 28 bytes kept per example for the backward pass
+          capsule  U     Y     parameters  kept  FLOPs
+          x              (4,)           0    16      0
+          h        (3,)  (3,)          15    12     30
+          total                        15    28     30
+    """
+    net = graph if isinstance(graph, Network) else compile_graph(graph)
+    count = net.parameter_count
+    lines = [
+        f"network {net.graph.name!r}: {count:,} parameters, "
+        f"{4 * count:,} bytes in float32",
+        "",
+        f"infer: {len(net.typed.inputs)} inputs, {len(net.typed.capsules)} capsules",
+        *_stage_lines(net.typed),
+    ]
+    for stage in net.stages[1:]:
+        if stage.notes:
+            lines.append(f"pass {stage.name}:")
+            lines += [f"  {note}" for note in stage.notes]
+        else:
+            lines.append(f"pass {stage.name}: nothing to do")
+    lines += ["", *_plan_lines(net)]
+    return Explanation("\n".join(lines))
+
+
+def _stage_lines(typed: TypedGraph) -> list[str]:
+    lines = [f"  {name}: Y {shape}" for name, shape in typed.inputs]
+    lines += [f"  {_capsule_line(capsule)}" for capsule in typed.capsules]
+    for each in typed.losses:
+        lines.append(f"  loss on {each.output}: {each.loss}")
+    return lines
+
+
+def _capsule_line(capsule: TypedCapsule) -> str:
+    terms = " + ".join(_term(term) for term in capsule.terms)
+    bias = "" if capsule.bias_shape is None else f" + B {capsule.bias_shape}"
+    return (
+        f"{capsule.name}: U {capsule.total_input} = {terms}{bias}; "
+        f"Y {capsule.output} = {capsule.cap}(U)"
+    )
+
+
+def _term(term: Term) -> str:
+    if isinstance(term, Concatenation):
+        names = ", ".join(edge.source for edge in term.edges)
+        return f"concatenation of {names} on axis {term.axis}"
+    return f"{term.weighting} on {term.source}"
+
+
+def _plan_lines(net: Network) -> list[str]:
+    typed = net.program.typed
+    kept = residual_bytes(typed, net.program.plan)
+    rows = [("capsule", "U", "Y", "parameters", "kept", "FLOPs")]
+    for name, shape in typed.inputs:
+        rows.append((name, "", str(shape), "0", f"{kept.get(name, 0):,}", "0"))
+    for capsule in typed.capsules:
+        rows.append(
+            (
+                capsule.name,
+                str(capsule.total_input),
+                str(capsule.output),
+                f"{capsule.parameter_count:,}",
+                f"{kept.get(capsule.name, 0):,}",
+                f"{flops(capsule):,}",
+            )
+        )
+    total = sum(kept.values())
+    work = sum(map(flops, typed.capsules))
+    parameters = f"{typed.parameter_count:,}"
+    rows.append(("total", "", "", parameters, f"{total:,}", f"{work:,}"))
+    head = f"plan: {total:,} bytes kept per example for the backward pass"
+    return [head, *_table(rows)]
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if i < 3 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  " + "  ".join(cells).rstrip())
+    return lines

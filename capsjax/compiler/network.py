@@ -1,0 +1,334 @@
+"""Network: what a compiled graph can do. All methods are pure."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from capsjax.compiler import interpreter, parameters
+from capsjax.compiler.batch import take_batch, take_inputs
+from capsjax.compiler.passes import Stage, run_passes
+from capsjax.compiler.plan import plan
+from capsjax.compiler.program import Program
+from capsjax.graph.declaration import Graph
+from capsjax.graph.kinds import Shape
+from capsjax.graph.typed import TypedGraph
+
+Backward = Literal["exact", "autodiff"]
+Params = dict[str, Any]
+State = dict[str, Any]
+Arrays = dict[str, jax.Array]
+Run = Callable[[Any, Any, Any], tuple[Any, Arrays]]
+
+
+class CapsuleShapes(NamedTuple):
+    """Shapes of a capsule's tensors, per example."""
+
+    total_input: Shape
+    output: Shape
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Network:
+    """A compiled graph: pure functions of parameters, state and arrays by name.
+
+    Made by `cj.compile`. Every method is safe under `jit`, `vmap`, `grad` and
+    sharding. `state` holds what capsule functions carry from step to step; it is an
+    empty pytree for graphs whose capsule functions carry nothing.
+
+    Attributes:
+        graph: The declaration.
+        typed: The declaration with its shapes.
+        stages: What each pass of the compiler made of it.
+        program: The lowered program.
+        backward: "exact" or "autodiff".
+    """
+
+    graph: Graph
+    typed: TypedGraph
+    stages: tuple[Stage, ...]
+    program: Program
+    backward: Backward
+
+    def init(self, key: jax.Array) -> tuple[Params, State]:
+        """Draws the parameters.
+
+        A weight depends on the key and on its name alone, not on its position in the
+        graph. Biases are zero. The type is JAX's default float.
+
+        Args:
+            key: A random key, `jax.random.key(seed)`.
+
+        Returns:
+            `(params, state)`: the parameters, a pytree, and the initial state.
+        """
+        return parameters.initial_parameters(self._used, key), {}
+
+    def apply(
+        self,
+        params: Params,
+        state: State,
+        inputs: Mapping[str, Any],
+        *,
+        train: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Arrays, State]:
+        """Evaluates the network.
+
+        Args:
+            params: Parameters.
+            state: State.
+            inputs: Arrays by input name, shape [B, *declared shape], floating point.
+            train: Whether capsule functions that differ in training do so.
+            key: Random key for capsule functions that draw.
+
+        Returns:
+            `(outputs, state)`: Y by output name, shape [B, *output shape]; new state.
+
+        Raises:
+            ValueError: Inputs or parameters do not fit; says which, by name.
+        """
+        parameters.check_parameters(self._used, params)
+        arrays = take_inputs(self._used, inputs)
+        return self._run(params, arrays, None)[1], state
+
+    def loss(
+        self,
+        params: Params,
+        state: State,
+        batch: Mapping[str, Any],
+        *,
+        train: bool = True,
+        key: jax.Array | None = None,
+    ) -> tuple[jax.Array, tuple[Arrays, State]]:
+        """The total loss: sum over outputs of weight * mean over the batch of L.
+
+        Args:
+            params: Parameters.
+            state: State.
+            batch: Inputs by input name and targets by output name. A target has the
+                shape of its output; for losses over classes it may be integers of
+                that shape without the last axis.
+            train: Whether capsule functions that differ in training do so.
+            key: Random key for capsule functions that draw.
+
+        Returns:
+            `(loss, (outputs, state))`, as `jax.value_and_grad(net.loss,
+            has_aux=True)` takes it.
+
+        Raises:
+            ValueError: The batch or the parameters do not fit, or the graph declares
+                no loss; says which, by name.
+        """
+        parameters.check_parameters(self._used, params)
+        inputs, targets = take_batch(self._used, batch)
+        loss, outputs = self._run(params, inputs, targets)
+        return loss, (outputs, state)
+
+    def deltas(
+        self,
+        params: Params,
+        state: State,
+        batch: Mapping[str, Any],
+        *,
+        train: bool = True,
+        key: jax.Array | None = None,
+    ) -> Arrays:
+        """The error signals `delta_H = dL/dU_H` of every capsule, by name.
+
+        L is the total loss, a mean over the batch: the signal of one example is 1/B
+        of what the example alone would give.
+
+        Args:
+            params: Parameters.
+            state: State.
+            batch: Inputs and targets by name, as for `loss`.
+            train: Whether capsule functions that differ in training do so.
+            key: Random key for capsule functions that draw.
+
+        Returns:
+            For every capsule, also those that the compiler drops, an array of shape
+            [B, *shape of U].
+
+        Raises:
+            ValueError: As for `loss`.
+
+        Source: Li & Shan, arXiv 1805.03551, equations 4 and 5.
+        """
+        parameters.check_parameters(self._used, params)
+        inputs, targets = take_batch(self._used, batch)
+        if self.backward == "autodiff":
+            found = interpreter.deltas(self.typed, params, inputs, targets)
+        else:
+            program = self._observed
+            _, residuals = program.forward(params, inputs, targets)
+            _, _, found = program.backward(residuals, jnp.ones(()), {}, True)
+        first = next(iter(inputs.values()))
+        return {
+            capsule.name: found[capsule.name]
+            if capsule.name in found
+            else jnp.zeros((first.shape[0], *capsule.total_input), first.dtype)
+            for capsule in self.typed.capsules
+        }
+
+    def activations(
+        self, params: Params, state: State, inputs: Mapping[str, Any]
+    ) -> dict[str, dict[str, jax.Array]]:
+        """Total input and output of every capsule that an output needs.
+
+        Args:
+            params: Parameters.
+            state: State.
+            inputs: Arrays by input name, as for `apply`.
+
+        Returns:
+            `{capsule: {"U": array, "Y": array}}`, batch axis first.
+
+        Raises:
+            ValueError: As for `apply`.
+        """
+        parameters.check_parameters(self._used, params)
+        arrays = take_inputs(self._used, inputs)
+        if self.backward == "autodiff":
+            total, output = interpreter.evaluate(self.typed, params, arrays)
+        else:
+            total, output = self._observed.evaluate(params, arrays)
+        return {name: {"U": u, "Y": output[name]} for name, u in total.items()}
+
+    def named(self, params: Params) -> dict[str, Any]:
+        """The parameters by name, whatever the compiled layout.
+
+        Args:
+            params: Parameters in compiled layout.
+
+        Returns:
+            `{capsule: {"B": array, "W": {source: array}}}`; a second edge from the
+            same source is called `source#2`.
+
+        Raises:
+            ValueError: The parameters do not fit the network.
+        """
+        parameters.check_parameters(self._used, params)
+        return jax.tree.map(lambda array: array, params)
+
+    def from_named(self, named: Mapping[str, Any]) -> Params:
+        """Parameters in compiled layout from parameters by name.
+
+        Args:
+            named: What `named` returns; arrays of any kind.
+
+        Returns:
+            Parameters for this network.
+
+        Raises:
+            ValueError: All that is missing, unknown or of another shape, by name.
+        """
+        parameters.check_parameters(self._used, named)
+        plain = jax.tree.map(jnp.asarray, dict(named))
+        order = [c.name for c in self._used.capsules if c.name in plain]
+        return {name: dict(plain[name]) for name in order}
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of parameters; nothing is allocated."""
+        return self._used.parameter_count
+
+    @functools.cached_property
+    def shapes(self) -> dict[str, CapsuleShapes]:
+        """Shapes of U and Y of every capsule by name, per example."""
+        return {
+            c.name: CapsuleShapes(c.total_input, c.output) for c in self.typed.capsules
+        }
+
+    @property
+    def _used(self) -> TypedGraph:
+        return self.program.typed
+
+    @functools.cached_property
+    def _run(self) -> Run:
+        if self.backward == "autodiff":
+            return functools.partial(interpreter.run, self.typed)
+        return differentiable(self.program)
+
+    @functools.cached_property
+    def _observed(self) -> Program:
+        """The program in which every capsule still stands."""
+        stages = run_passes(self.typed, observable=True, check=False)
+        return Program(stages[-1].typed, plan(stages[-1].typed))
+
+    def __repr__(self) -> str:
+        return (
+            f"Network({self.graph.name!r}, {len(self._used.capsules)} capsules, "
+            f"{self.parameter_count:,} parameters)"
+        )
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class _Wanted:
+    """Static companion of the residuals: which cotangents are asked for."""
+
+    inputs: bool
+    targets: bool
+
+
+def differentiable(program: Program) -> Run:
+    """The program as one function with its own derivative, `jax.custom_vjp`.
+
+    Cotangents that are symbolically zero (outputs beside the loss, the loss beside the
+    outputs) never become arrays of zeros, and the inputs' gradients are computed only
+    when something is differentiated by them.
+
+    Args:
+        program: The lowered program.
+
+    Returns:
+        `run(params, inputs, targets) -> (loss, outputs)`; without targets the loss is
+        None.
+    """
+
+    @jax.custom_vjp
+    def run(params, inputs, targets):
+        return program.forward(params, inputs, targets)[0]
+
+    def forward(params, inputs, targets):
+        given = (params, inputs, targets)
+        values = jax.tree.map(lambda leaf: leaf.value, given)
+        wanted = _Wanted(_any_perturbed(inputs), _any_perturbed(targets))
+        result, residuals = program.forward(*values)
+        return result, (residuals, values[1], wanted)
+
+    def backward(saved, cotangents):
+        residuals, inputs, wanted = saved
+        d_loss, d_outputs = cotangents
+        d_outputs = {n: d for n, d in d_outputs.items() if not _is_zero(d)}
+        d_loss = None if _is_zero(d_loss) else d_loss
+        d_params, d_inputs, _ = program.backward(
+            residuals, d_loss, d_outputs, wanted.inputs
+        )
+        all_inputs = {
+            name: d_inputs[name].astype(array.dtype)
+            if name in d_inputs
+            else jnp.zeros_like(array)
+            for name, array in inputs.items()
+        }
+        d_targets = None
+        if wanted.targets and d_loss is not None:
+            d_targets = program.target_gradient(residuals, inputs, d_loss)
+        return d_params, all_inputs, d_targets
+
+    run.defvjp(forward, backward, symbolic_zeros=True)
+    return run
+
+
+def _any_perturbed(tree: Any) -> bool:
+    return any(leaf.perturbed for leaf in jax.tree.leaves(tree))
+
+
+def _is_zero(cotangent: Any) -> bool:
+    return cotangent is None or isinstance(
+        cotangent, jax.custom_derivatives.SymbolicZero
+    )

@@ -1,0 +1,54 @@
+"""Pass: drop identities."""
+
+import dataclasses
+
+from capsjax import caps
+from capsjax.graph.typed import (
+    Concatenation,
+    Term,
+    TypedCapsule,
+    TypedEdge,
+    TypedGraph,
+)
+from capsjax.weightings import Identity
+
+
+def drop_identities(typed: TypedGraph) -> tuple[TypedGraph, list[str]]:
+    """Removes capsules that pass Y of their only source on as it is.
+
+    Their readers then read the source. Edges keep their keys, because parameters are
+    named by them. An output stays, since its name is asked for.
+    """
+    stands_for: dict[str, str] = {}
+    kept, notes = [], []
+    for capsule in typed.capsules:
+        capsule = _read_instead(capsule, stands_for)
+        if _is_identity(capsule) and capsule.name not in typed.outputs:
+            stands_for[capsule.name] = capsule.edges[0].source
+            notes.append(
+                f"dropped {capsule.name}: the identity of {capsule.edges[0].source}"
+            )
+        else:
+            kept.append(capsule)
+    return dataclasses.replace(typed, capsules=tuple(kept)), notes
+
+
+def _is_identity(capsule: TypedCapsule) -> bool:
+    return (
+        len(capsule.edges) == 1
+        and isinstance(capsule.edges[0].weighting, Identity)
+        and capsule.bias_shape is None
+        and isinstance(capsule.cap, caps.identity)
+    )
+
+
+def _read_instead(capsule: TypedCapsule, stands_for: dict[str, str]) -> TypedCapsule:
+    def edge(old: TypedEdge) -> TypedEdge:
+        return dataclasses.replace(old, source=stands_for.get(old.source, old.source))
+
+    def term(old: Term) -> Term:
+        if isinstance(old, Concatenation):
+            return Concatenation(tuple(map(edge, old.edges)), old.axis)
+        return edge(old)
+
+    return dataclasses.replace(capsule, terms=tuple(map(term, capsule.terms)))

@@ -1,0 +1,96 @@
+"""The plan: what is computed, what is kept for the backward pass, what it costs.
+
+Backward rules read U or Y of their capsule, weight gradients read Y of the source.
+Only what some rule reads is kept. Where U or Y *is* another capsule's Y (an identity
+edge without bias, the identity capsule function) it is kept, and counted, once.
+"""
+
+import dataclasses
+import math
+
+from capsjax import caps
+from capsjax.graph.typed import TypedCapsule, TypedEdge, TypedGraph
+from capsjax.weightings import Identity
+
+Array = tuple[str, str]
+"""Name of a capsule and which of its tensors: ("c1", "Y")."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What `lower` follows.
+
+    Attributes:
+        kept: The arrays kept for the backward pass, in topological order.
+        behind_parameters: Capsules whose error signal some parameter's gradient needs.
+        same: Arrays that are another one: ("s2", "U") is ("c1", "Y").
+    """
+
+    kept: tuple[Array, ...]
+    behind_parameters: frozenset[str]
+    same: tuple[tuple[Array, Array], ...]
+
+
+def plan(typed: TypedGraph) -> Plan:
+    """Plans a graph.
+
+    Args:
+        typed: The graph after all passes.
+
+    Returns:
+        The plan.
+    """
+    behind: set[str] = set()
+    for capsule in typed.capsules:
+        if capsule.parameter_count or behind.intersection(capsule.sources):
+            behind.add(capsule.name)
+    same = _aliases(typed)
+    needed: dict[Array, None] = {}
+    from_u = {loss.output for loss in typed.losses if loss.from_total_input}
+    from_y = {loss.output for loss in typed.losses if not loss.from_total_input}
+    for capsule in typed.capsules:
+        for edge in capsule.edges:
+            if edge.weight_shape is not None:
+                needed[(edge.source, "Y")] = None
+        reads = [read for read in ("U", "Y") if read in capsule.cap.reads]
+        reads += ["U"] * (capsule.name in from_u) + ["Y"] * (capsule.name in from_y)
+        for read in reads:
+            needed[(capsule.name, read)] = None
+    kept = dict.fromkeys(same.get(array, array) for array in needed)
+    return Plan(tuple(kept), frozenset(behind), tuple(same.items()))
+
+
+def residual_bytes(typed: TypedGraph, made: Plan, item_size: int = 4) -> dict[str, int]:
+    """Bytes kept per example for the backward pass, by capsule."""
+    shapes = {(name, "Y"): shape for name, shape in typed.inputs}
+    for capsule in typed.capsules:
+        shapes[(capsule.name, "U")] = capsule.total_input
+        shapes[(capsule.name, "Y")] = capsule.output
+    sizes: dict[str, int] = {}
+    for array in made.kept:
+        size = math.prod(shapes[array]) * item_size
+        sizes[array[0]] = sizes.get(array[0], 0) + size
+    return sizes
+
+
+def flops(capsule: TypedCapsule) -> int:
+    """Floating-point operations of the forward pass of a capsule for one example."""
+    edges = sum(edge.weighting.flops(edge.source_shape) for edge in capsule.edges)
+    sums = max(len(capsule.terms) - 1, 0) + (capsule.bias_shape is not None)
+    size = math.prod(capsule.total_input)
+    return edges + sums * size + capsule.cap.flops(capsule.total_input)
+
+
+def _aliases(typed: TypedGraph) -> dict[Array, Array]:
+    """Arrays that are others, resolved to the first of them."""
+    same: dict[Array, Array] = {}
+    for capsule in typed.capsules:
+        name, term = capsule.name, capsule.terms[0]
+        alone = len(capsule.terms) == 1 and capsule.bias_shape is None
+        if alone and isinstance(term, TypedEdge):
+            if isinstance(term.weighting, Identity):
+                source = (term.source, "Y")
+                same[(name, "U")] = same.get(source, source)
+        if isinstance(capsule.cap, caps.identity):
+            same[(name, "Y")] = same.get((name, "U"), (name, "U"))
+    return same

@@ -1,0 +1,255 @@
+"""The lowered program: forward and backward as plain functions.
+
+Universal backpropagation (Li & Shan, arXiv 1805.03551, equations 4 and 5). With
+
+    U_H = sum over Z in IN(H) of W[Z->H] (x) Y_Z + B_H,    Y_H = cap_H(U_H)
+
+and L = sum over outputs of weight_H * mean over the batch of Loss(Y_H, T_H), the error
+signal delta_H = dL/dU_H is, capsules taken in reverse topological order,
+
+    dL/dY_H = [H output] dLoss/dY_H + sum over P in OUT(H) of delta_P . dU_P/dY_H
+    delta_H = dL/dY_H . dcap_H/dU_H
+
+    delta_P . dU_P/dY_H  = input_gradient(W[H->P], delta_P)     by the edge's record
+    delta_H . dU_H/dW    = weight_gradient(Y_Z, delta_H)        by the edge's record
+    dL/dB_H              = delta_H, summed over the batch and, for a bias per channel,
+                           over all axes but the last
+    . dcap_H/dU_H        = backward(U_H, Y_H, dL/dY_H)          by the cap's record
+
+Where a loss is paired with its cap, delta_H = dLoss/dU_H directly. The sum over P is
+complete when H's turn comes, since every reader of H stands behind it.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from capsjax.compiler.plan import Plan
+from capsjax.graph.typed import Concatenation, TypedCapsule, TypedEdge, TypedGraph
+from capsjax.losses import PAIRS
+
+Arrays = dict[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A graph after all passes, with its plan."""
+
+    typed: TypedGraph
+    plan: Plan
+
+    def evaluate(self, params: Any, inputs: Mapping[str, jax.Array]):
+        """All total inputs and outputs: `({name: U}, {name: Y})`, inputs among Y."""
+        total: Arrays = {}
+        output: Arrays = {name: inputs[name] for name, _ in self.typed.inputs}
+        for capsule in self.typed.capsules:
+            with jax.named_scope(capsule.name):
+                u = total_input(capsule, params, output)
+                total[capsule.name] = u
+                output[capsule.name] = capsule.cap.forward(u)
+        return total, output
+
+    def forward(self, params: Any, inputs: Mapping[str, jax.Array], targets: Any):
+        """The forward pass.
+
+        Args:
+            params: Parameters in compiled layout.
+            inputs: Arrays by input name, batch axis first.
+            targets: Encoded targets by output name; None if no loss is asked for.
+
+        Returns:
+            `(loss, outputs), residuals`; the loss is None without targets.
+        """
+        total, output = self.evaluate(params, inputs)
+        outputs = {name: output[name] for name in self.typed.outputs}
+        loss = None if targets is None else self._loss(total, output, targets)
+        tables = {"U": total, "Y": output}
+        kept = {array: tables[array[1]][array[0]] for array in self.plan.kept}
+        return (loss, outputs), (kept, params, targets)
+
+    def target_gradient(self, residuals: Any, inputs: Arrays, d_loss: Any) -> Arrays:
+        """dL/dT of every target, by JAX: targets are rarely differentiated."""
+        _, params, targets = residuals
+
+        def loss(targets):
+            return self.forward(params, inputs, targets)[0][0]
+
+        return jax.vjp(loss, targets)[1](d_loss)[0]
+
+    def _loss(self, total: Arrays, output: Arrays, targets: Arrays) -> jax.Array:
+        terms = []
+        caps = {capsule.name: capsule.cap for capsule in self.typed.capsules}
+        for each in self.typed.losses:
+            name, loss = each.output, each.loss
+            if each.from_total_input:
+                pair = PAIRS[type(caps[name]), type(loss)]
+                values = pair.value(total[name], targets[name])
+            else:
+                values = loss.value(output[name], targets[name])
+            terms.append(loss.weight * jnp.mean(values))
+        return sum(terms[1:], terms[0])
+
+    def backward(
+        self, residuals: Any, d_loss: Any, d_outputs: Arrays, wanted_inputs: bool
+    ):
+        """The backward pass: the equations at the head of this file.
+
+        Args:
+            residuals: What `forward` returned.
+            d_loss: Cotangent of the loss, or None.
+            d_outputs: Cotangents of the outputs; names may be left out.
+            wanted_inputs: Whether dL/dY of the inputs is asked for.
+
+        Returns:
+            Gradients of the parameters (in their layout), of the inputs (by name), and
+            the error signals (by capsule). What no error reaches is left out of the
+            last two.
+        """
+        kept, params, targets = residuals
+        walk = _Walk(self, kept, params, d_outputs, wanted_inputs)
+        losses = {each.output: each for each in self.typed.losses}
+        for capsule in reversed(self.typed.capsules):
+            with jax.named_scope(f"{capsule.name}/backward"):
+                loss = losses.get(capsule.name) if d_loss is not None else None
+                walk.visit(capsule, loss, targets, d_loss)
+        return walk.d_params, walk.d_inputs(), walk.deltas
+
+
+def total_input(capsule: TypedCapsule, params: Any, output: Arrays) -> jax.Array:
+    """`U = sum of terms + B`."""
+    own = params.get(capsule.name, {})
+    terms = []
+    for term in capsule.terms:
+        if isinstance(term, Concatenation):
+            parts = [output[edge.source] for edge in term.edges]
+            terms.append(jnp.concatenate(parts, axis=term.axis + 1))
+        else:
+            w = own["W"][term.key] if term.weight_shape is not None else None
+            terms.append(term.weighting.forward(w, output[term.source]))
+    if capsule.bias_shape is not None:
+        terms.append(own["B"])
+    return sum(terms[1:], terms[0])
+
+
+class _Walk:
+    """One walk from the outputs to the inputs, and what it has gathered."""
+
+    def __init__(self, program: Program, kept, params, d_outputs, wanted_inputs):
+        self.params = params
+        self.kept = kept
+        self.same = dict(program.plan.same)
+        self.wanted = program.plan.behind_parameters
+        self.inputs = {name for name, _ in program.typed.inputs}
+        if wanted_inputs:
+            names = {capsule.name for capsule in program.typed.capsules}
+            self.wanted = names | self.inputs
+        self.d_params = {}
+        self.deltas: Arrays = {}
+        self.d_output: dict[str, jax.Array] = dict(d_outputs)
+
+    def visit(self, capsule: TypedCapsule, loss: Any, targets: Any, d_loss: Any):
+        name = capsule.name
+        delta = None
+        if loss is not None:
+            delta = self._add_loss(capsule, loss, targets[name], d_loss)
+        d_output = self.d_output.pop(name, None)
+        if d_output is not None and name in self.wanted:
+            u_shape = (d_output.shape[0], *capsule.total_input)
+            cap: Any = capsule.cap
+            u = self._array(name, "U") if "U" in cap.reads else None
+            y = self._array(name, "Y") if "Y" in cap.reads else None
+            du = cap.backward(u, y, d_output, u_shape)
+            _expect(du, u_shape, f"capsule {name!r}: backward of {cap}")
+            delta = du if delta is None else delta + du
+        if delta is None or name not in self.wanted:
+            self._no_gradient(capsule)
+            return
+        self.deltas[name] = delta
+        self._edges(capsule, delta)
+
+    def _add_loss(self, capsule: TypedCapsule, each: Any, target: Any, d_loss: Any):
+        """The error that a loss sends: to U if paired, else added to dL/dY."""
+        name, loss = capsule.name, each.loss
+        read = self._array(name, "U" if each.from_total_input else "Y")
+        factor = d_loss * (loss.weight / read.shape[0])
+        if each.from_total_input:
+            pair = PAIRS[type(capsule.cap), type(loss)]
+            return factor.astype(read.dtype) * pair.gradient(read, target)
+        gradient = loss.gradient(read, target) * factor.astype(read.dtype)
+        self._send(name, gradient)
+        return None
+
+    def _edges(self, capsule: TypedCapsule, delta: jax.Array) -> None:
+        """Gradients of the capsule's parameters, and the error to its sources."""
+        found: dict[str, Any] = {}
+        own = self.params.get(capsule.name, {})
+        if capsule.bias_shape is not None:
+            summed = tuple(range(delta.ndim - len(capsule.bias_shape)))
+            found["B"] = jnp.sum(delta, axis=summed).astype(own["B"].dtype)
+        weights = {}
+        for term in capsule.terms:
+            if isinstance(term, Concatenation):
+                self._split(term, delta)
+                continue
+            if term.weight_shape is not None:
+                weights[term.key] = self._weight_gradient(
+                    capsule, term, delta, own["W"][term.key]
+                )
+            if term.source in self.wanted:
+                w = None if term.weight_shape is None else own["W"][term.key]
+                self._send_back(capsule, term, delta, w)
+        if weights:
+            found["W"] = weights
+        if found:
+            self.d_params[capsule.name] = found
+
+    def _weight_gradient(self, capsule, edge: TypedEdge, delta, w) -> jax.Array:
+        y = self._array(edge.source, "Y")
+        gradient = edge.weighting.weight_gradient(y, delta, w.shape)
+        place = f"capsule {capsule.name!r}, edge from {edge.source!r}"
+        _expect(gradient, w.shape, f"{place}: weight_gradient of {edge.weighting}")
+        return gradient.astype(w.dtype)
+
+    def _send_back(self, capsule, edge: TypedEdge, delta, w) -> None:
+        shape = (delta.shape[0], *edge.source_shape)
+        gradient = edge.weighting.input_gradient(w, delta, shape)
+        place = f"capsule {capsule.name!r}, edge from {edge.source!r}"
+        _expect(gradient, shape, f"{place}: input_gradient of {edge.weighting}")
+        self._send(edge.source, gradient)
+
+    def _split(self, term: Concatenation, delta: jax.Array) -> None:
+        """Each source of a concatenation gets its slot of the error signal."""
+        start = 0
+        for edge in term.edges:
+            end = start + edge.source_shape[term.axis]
+            if edge.source in self.wanted:
+                part = jax.lax.slice_in_dim(delta, start, end, axis=term.axis + 1)
+                self._send(edge.source, part)
+            start = end
+
+    def _send(self, name: str, gradient: jax.Array) -> None:
+        there = self.d_output.get(name)
+        self.d_output[name] = gradient if there is None else there + gradient
+
+    def _no_gradient(self, capsule: TypedCapsule) -> None:
+        """No error reaches the capsule: its parameters' gradients are zero."""
+        own = self.params.get(capsule.name)
+        if own is not None:
+            self.d_params[capsule.name] = jax.tree.map(jnp.zeros_like, own)
+
+    def _array(self, name: str, which: str) -> jax.Array:
+        array = self.same.get((name, which), (name, which))
+        return self.kept[array]
+
+    def d_inputs(self) -> Arrays:
+        """`dL/dY` of the inputs that an error reaches."""
+        return {n: d for n, d in self.d_output.items() if n in self.inputs}
+
+
+def _expect(array: jax.Array, shape: tuple[int, ...], what: str) -> None:
+    """A record's own backward rule may be wrong; say so by name, not deep inside."""
+    if array.shape != tuple(shape):
+        raise TypeError(f"{what} gives shape {array.shape}; expected {tuple(shape)}")

@@ -1,0 +1,155 @@
+"""The typed graph's invariants, checked after every pass.
+
+1. Names are unique, and every source stands before its readers.
+2. An edge's source shape is the source's output shape.
+3. The terms of a capsule all have the shape of U; a concatenation's slots fill it.
+4. Edge keys are unique within a capsule: parameters are named by them.
+5. Outputs are capsules; losses stand on outputs.
+
+A breach is a defect of a pass, not of a declaration: `CompilerError`.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from capsjax.graph.errors import GraphError, Problem
+from capsjax.graph.kinds import Shape
+from capsjax.graph.typed import Concatenation, Term, TypedCapsule, TypedGraph
+
+
+class CompilerError(AssertionError):
+    """A pass broke an invariant of the typed graph: a defect of capsjax."""
+
+
+def verify(typed: TypedGraph, after: str) -> None:
+    """Checks the invariants at the head of this file.
+
+    Args:
+        typed: The graph.
+        after: Name of the pass that made it, for the message.
+
+    Raises:
+        CompilerError: An invariant does not hold; names the capsule and its
+            neighborhood.
+    """
+    known = dict(typed.inputs)
+    for capsule in typed.capsules:
+        fault = _fault(capsule, known)
+        if fault:
+            terms = "; ".join(_describe(term) for term in capsule.terms)
+            raise CompilerError(
+                f"after {after}: capsule {capsule.name!r}: {fault}\n"
+                f"    U {capsule.total_input} = {terms}\n"
+                f"    Y {capsule.output} = {capsule.cap}(U)"
+            )
+        known[capsule.name] = capsule.output
+    capsules = {capsule.name for capsule in typed.capsules}
+    for name in typed.outputs:
+        if name not in capsules:
+            raise CompilerError(f"after {after}: output {name!r} is no capsule")
+    for each in typed.losses:
+        if each.output not in typed.outputs:
+            raise CompilerError(
+                f"after {after}: loss {each.loss} on {each.output!r}, no output"
+            )
+
+
+def _fault(capsule: TypedCapsule, known: dict[str, Shape]) -> str:
+    if capsule.name in known:
+        return "stands twice"
+    keys = [edge.key for edge in capsule.edges]
+    if len(set(keys)) < len(keys):
+        return f"edge keys {keys} are not unique"
+    for edge in capsule.edges:
+        if edge.source not in known:
+            return f"reads {edge.source!r}, which does not stand before it"
+        if known[edge.source] != edge.source_shape:
+            return f"reads {edge.source!r} of shape {known[edge.source]} as {edge}"
+    for term in capsule.terms:
+        if _term_shape(term) != capsule.total_input:
+            return f"term {_describe(term)} has not the shape of U"
+    return ""
+
+
+def _term_shape(term: Term) -> Shape:
+    if not isinstance(term, Concatenation):
+        return term.shape
+    first = term.edges[0].source_shape
+    filled = sum(edge.source_shape[term.axis] for edge in term.edges)
+    return (*first[: term.axis], filled, *first[term.axis + 1 :])
+
+
+def _describe(term: Term) -> str:
+    if isinstance(term, Concatenation):
+        return f"concatenation of {', '.join(edge.key for edge in term.edges)}"
+    return f"{term.weighting} on {term.source} {term.source_shape} -> {term.shape}"
+
+
+def verify_rules(typed: TypedGraph) -> None:
+    """Holds each kind's shape rule against what its forward really gives.
+
+    Traced abstractly, nothing is computed; remembered, so that each kind with its
+    settings is traced once per shape.
+
+    Args:
+        typed: The graph.
+
+    Raises:
+        GraphError: A kind's forward fails, or disagrees with its shape rule.
+    """
+    problems = []
+    for capsule in typed.capsules:
+        place = f"capsule {capsule.name!r}"
+        for edge in capsule.edges:
+            found = _weighting_result(
+                edge.weighting, edge.source_shape, edge.weight_shape
+            )
+            if found != edge.shape:
+                where = f"{place}, edge from {edge.source!r} ({edge.weighting})"
+                problems.append(_disagreement(where, found, edge.shape))
+        found = _cap_result(capsule.cap, capsule.total_input)
+        if found != capsule.output:
+            where = f"{place}, capsule function {capsule.cap}"
+            problems.append(_disagreement(where, found, capsule.output))
+    if problems:
+        raise GraphError(typed.graph.name, problems)
+
+
+@functools.lru_cache(maxsize=4096)
+def _weighting_result(weighting, source: Shape, weight: Shape | None) -> Shape | str:
+    w = None if weight is None else _abstract(weight)
+    return _result(weighting.forward, w, _abstract((1, *source)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _cap_result(cap, total_input: Shape) -> Shape | str:
+    return _result(cap.forward, _abstract((1, *total_input)))
+
+
+def _abstract(shape: Shape) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def _result(function, *arguments) -> Shape | str:
+    try:
+        result = jax.eval_shape(function, *arguments)
+    except Exception as error:  # a user's forward may raise anything
+        return f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0]}"
+    shape = getattr(result, "shape", None)
+    if shape is None or len(shape) == 0:
+        return f"{result}, without a batch axis"
+    return shape[1:] if shape[0] == 1 else f"{shape}, which lost the batch axis"
+
+
+def _disagreement(place: str, found: Shape | str, expected: Shape) -> Problem:
+    what = f"forward gives shape {found}" if isinstance(found, tuple) else found
+    return Problem(
+        (),
+        place,
+        what,
+        f"shape {expected}, says the kind's shape rule",
+        "correct the kind: shape rule and forward must agree (shapes are per "
+        "example; arrays have a batch axis in front)",
+    )

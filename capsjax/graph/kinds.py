@@ -1,0 +1,179 @@
+"""Kinds: what may stand in a declaration, and the three closed tables of them.
+
+A *kind* is one record: a frozen dataclass whose fields are the settings that a
+document may give, and whose methods are the rules (shape, forward, backward). The
+class is the entry in the table; an instance is the kind with its settings, and is
+hashable and comparable. Documents name kinds; they are looked up here and nowhere else.
+"""
+
+import dataclasses
+import keyword
+import math
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, dataclass_transform
+
+from annotated_types import Ge, Le
+
+Shape = tuple[int, ...]
+
+LARGEST = 2**31 - 1
+Count = Annotated[int, Ge(1), Le(LARGEST)]
+NonNegative = Annotated[int, Ge(0), Le(LARGEST)]
+
+
+@dataclass_transform(frozen_default=True)
+class Kind:
+    """Base of every record. A subclass becomes a frozen dataclass by itself."""
+
+    kind: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        dataclasses.dataclass(frozen=True)(cls)
+
+    def __post_init__(self) -> None:
+        for field in kind_fields(self):
+            value = getattr(self, field.name)
+            object.__setattr__(self, field.name, _hashable(value))
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that differ from their defaults, in the order declared."""
+        fields = kind_fields(self)
+        values = {f.name: (getattr(self, f.name), f.default) for f in fields}
+        return {name: v for name, (v, default) in values.items() if v != default}
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{k}={v}" for k, v in self.settings().items())
+        return f"{self.kind}({inside})" if inside else self.kind
+
+
+def kind_fields(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
+    """The settings of a record or of an instance: every kind is a dataclass."""
+    return dataclasses.fields(kind)
+
+
+K = TypeVar("K", bound=Kind)
+
+
+class Registry(Generic[K]):
+    """A table of kinds by name, open to users and closed to documents.
+
+    Attributes:
+        noun: What the table holds, for messages.
+        version: Grows with every registration, so that caches know when they are old.
+    """
+
+    def __init__(self, noun: str):
+        self.noun = noun
+        self.version = 0
+        self._table: dict[str, type[K]] = {}
+
+    def register(self, kind: str) -> Callable[[type[K]], type[K]]:
+        """A class decorator that enters a record under the name `kind`.
+
+        Raises:
+            ValueError: The name is no identifier, or another record has it already.
+                A class may replace one of its own name and module, so that a notebook
+                cell can be run twice.
+        """
+
+        def enter(cls: type[K]) -> type[K]:
+            self._check(kind, cls)
+            cls.kind = kind
+            self._table[kind] = cls
+            self.version += 1
+            return cls
+
+        return enter
+
+    def _check(self, kind: str, cls: type[K]) -> None:
+        if not kind.isidentifier() or keyword.iskeyword(kind):
+            raise ValueError(
+                f"{self.noun} {kind!r}: a kind's name must be an identifier, "
+                "such as 'outer_product'"
+            )
+        old = self._table.get(kind)
+        same = old and (old.__module__, old.__qualname__) == (
+            cls.__module__,
+            cls.__qualname__,
+        )
+        if old is not None and not same:
+            raise ValueError(
+                f"{self.noun} {kind!r} is registered already, by "
+                f"{old.__module__}.{old.__qualname__}; choose another name"
+            )
+
+    def __getitem__(self, kind: str) -> type[K]:
+        return self._table[kind]
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in self._table
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
+class WeightingKind(Kind):
+    """The part of a weighting operation that a declaration needs: its shape rule."""
+
+    symbol: ClassVar[str] = "\N{CIRCLED TIMES}"
+    """How the edge is marked in a drawing."""
+
+    def contribution_shape(self, shape: Shape) -> Shape:
+        """Shape of `W (x) Y` for a source of the given shape, both per example."""
+        raise TypeError(f"{type(self).__name__} declares no contribution_shape")
+
+    def weight_shape(self, shape: Shape) -> Shape | None:
+        """Shape of W for a source of the given shape; None if there is no weight."""
+        return None
+
+    def resolve(self, index: int, shapes: list[Shape], siblings: list[Self]) -> Self:
+        """The same operation with settings filled in that depend on its siblings.
+
+        Args:
+            index: Which of the edges of this kind into the capsule this one is.
+            shapes: Shapes of the sources of these edges.
+            siblings: Their operations as declared.
+        """
+        return self
+
+    def flops(self, shape: Shape) -> int:
+        """Floating-point operations of one forward pass for one example."""
+        return 0
+
+
+class CapKind(Kind):
+    """The part of a capsule function that a declaration needs: its shape rule."""
+
+    output: ClassVar[str] = "real"
+    """What Y means, for losses: real, probabilities, log_probabilities, unit."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Shape of Y for a total input U of the given shape, both per example."""
+        return shape
+
+    def flops(self, shape: Shape) -> int:
+        """Floating-point operations of one forward pass for one example."""
+        return math.prod(shape)
+
+
+class LossKind(Kind):
+    """The part of a loss that a declaration needs: its weight and what it takes."""
+
+    weight: float = dataclasses.field(default=1.0, kw_only=True)
+    """Factor of this output in the total loss."""
+
+    def check(self, cap: CapKind, shape: Shape) -> None:
+        """Raises `ShapeError` if the output capsule does not suit the loss."""
+
+
+WEIGHTINGS: Registry[WeightingKind] = Registry("weighting operation")
+CAPS: Registry[CapKind] = Registry("capsule function")
+LOSSES: Registry[LossKind] = Registry("loss")
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value

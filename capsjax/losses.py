@@ -1,0 +1,228 @@
+"""The table of losses, `(Y, T) -> L per example`, and the pairs computed from U.
+
+    mean_squared_error    L = mean over the output's numbers of (Y - T)^2
+    cross_entropy         L = - sum over classes of T log Y
+    binary_cross_entropy  L = - mean of T log Y + (1 - T) log(1 - Y)
+    margin                L = sum over classes of T max(0, m+ - Y)^2
+                                      + lambda (1 - T) max(0, Y - m-)^2
+
+The total is `sum over outputs of weight * mean over the batch of L`.
+
+Where a capsule function and a loss belong together, a *pair* computes L and dL/dU from
+U at once, because Y may have lost what the loss needs (softmax of logits +-1e4 is 0 or
+1 exactly, and its logarithm infinite):
+
+    softmax, cross_entropy         L = logsumexp(U) - sum T U,  dL/dU = softmax(U) - T
+    log_softmax, cross_entropy     the same
+    sigmoid, binary_cross_entropy  L = mean of softplus(U) - T U,
+                                   dL/dU = (sigmoid(U) - T) / count
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from capsjax.caps.activations import Sigmoid
+from capsjax.caps.distributions import LogSoftmax, Softmax
+from capsjax.graph.errors import ShapeError
+from capsjax.graph.kinds import LOSSES, CapKind, LossKind, Registry, Shape
+
+
+class Loss(LossKind):
+    """Base of every loss."""
+
+    classes: ClassVar[bool] = False
+    """Whether the target is a class: an integer, or one-hot of Y's shape."""
+
+    def value(self, y: jax.Array, t: jax.Array) -> jax.Array:
+        """L of each example, shape [B], from Y and the target (of Y's shape)."""
+        raise TypeError(f"{type(self).__name__} declares no value")
+
+    def gradient(self, y: jax.Array, t: jax.Array) -> jax.Array:
+        """`dL/dY`, the sum of the examples' losses differentiated."""
+        value, pull = jax.vjp(lambda y: self.value(y, t), y)
+        return pull(jnp.ones_like(value))[0]
+
+
+def register_loss(kind: str):
+    """Enters a loss of your own in the table, as a class decorator.
+
+    Args:
+        kind: The name in documents, an identifier.
+
+    Returns:
+        The decorator, for a subclass of `cj.Loss` that declares `value`.
+
+    Raises:
+        ValueError: Another record has the name already.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> @cj.register_loss("doctest_absolute")
+        ... class Absolute(cj.Loss):
+        ...     def value(self, y, t): return jnp.sum(jnp.abs(y - t), axis=-1)
+        >>> x = cj.input("x", (2,))
+        >>> h = cj.capsule("h", cj.identity(x), bias=None)
+        >>> net = cj.compile(cj.graph(h, losses={"h": Absolute()}))
+        >>> params, state = net.init(jax.random.key(0))
+        >>> batch = {"x": jnp.array([[1.0, 2.0]]), "h": jnp.zeros((1, 2))}
+        >>> float(net.loss(params, state, batch)[0])
+        3.0
+    """
+    table: Registry[Any] = LOSSES
+    return table.register(kind)
+
+
+@register_loss("mean_squared_error")
+class MeanSquaredError(Loss):
+    """`L = mean of (Y - T)^2` over the numbers of an example's output."""
+
+    def value(self, y: jax.Array, t: jax.Array) -> jax.Array:
+        return jnp.mean((y - t) ** 2, axis=tuple(range(1, y.ndim)))
+
+    def gradient(self, y: jax.Array, t: jax.Array) -> jax.Array:
+        return (y - t) * (2 / math.prod(y.shape[1:]))
+
+
+@register_loss("cross_entropy")
+class CrossEntropy(Loss):
+    """`L = - sum over the last axis of T log Y`, mean over other axes."""
+
+    classes: ClassVar[bool] = True
+
+    def check(self, cap: CapKind, shape: Shape) -> None:
+        if cap.output not in ("probabilities", "log_probabilities"):
+            raise ShapeError(
+                f"a capsule function {cap}, whose Y are no probabilities",
+                'cap="softmax" or cap="log_softmax"',
+                'give the capsule cap="softmax": together with this loss it is '
+                "computed from U, stable for any logits",
+            )
+
+    def value(self, y: jax.Array, t: jax.Array) -> jax.Array:
+        return _per_example(-jnp.sum(_times_log(t, y), axis=-1))
+
+
+@register_loss("binary_cross_entropy")
+class BinaryCrossEntropy(Loss):
+    """`L = - mean of T log Y + (1 - T) log(1 - Y)`."""
+
+    def check(self, cap: CapKind, shape: Shape) -> None:
+        if cap.output not in ("unit", "probabilities"):
+            raise ShapeError(
+                f"a capsule function {cap}, whose Y may lie outside of [0, 1]",
+                'cap="sigmoid"',
+                'give the capsule cap="sigmoid"',
+            )
+
+    def value(self, y: jax.Array, t: jax.Array) -> jax.Array:
+        terms = _times_log(t, y) + _times_log(1 - t, 1 - y)
+        return -jnp.mean(terms, axis=tuple(range(1, y.ndim)))
+
+
+@register_loss("margin")
+class Margin(Loss):
+    """`L = sum T max(0, m+ - Y)^2 + lambda (1 - T) max(0, Y - m-)^2`.
+
+    Source: Sabour, Frosst & Hinton, arXiv 1710.09829, equation 4.
+    """
+
+    classes: ClassVar[bool] = True
+
+    positive: float = 0.9
+    negative: float = 0.1
+    down_weight: float = 0.5
+
+    def check(self, cap: CapKind, shape: Shape) -> None:
+        if not shape:
+            raise ShapeError("a scalar output", "one number a class", "another loss")
+
+    def value(self, y: jax.Array, t: jax.Array) -> jax.Array:
+        present = t * jax.nn.relu(self.positive - y) ** 2
+        absent = (1 - t) * jax.nn.relu(y - self.negative) ** 2
+        return _per_example(jnp.sum(present + self.down_weight * absent, axis=-1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A capsule function and a loss as one, computed from U."""
+
+    value: Callable[[jax.Array, jax.Array], jax.Array]
+    gradient: Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def _logits_value(u: jax.Array, t: jax.Array) -> jax.Array:
+    """With T summing to one; shifted by the largest logit, so that none overflows."""
+    total = jnp.sum(t, axis=-1)
+    log_sum = jax.nn.logsumexp(u, axis=-1)
+    return _per_example(total * log_sum - jnp.sum(t * u, axis=-1))
+
+
+def _logits_gradient(u: jax.Array, t: jax.Array) -> jax.Array:
+    total = jnp.sum(t, axis=-1, keepdims=True)
+    positions = math.prod(u.shape[1:-1])
+    return (total * jax.nn.softmax(u) - t) / positions
+
+
+def _sigmoid_value(u: jax.Array, t: jax.Array) -> jax.Array:
+    return jnp.mean(jax.nn.softplus(u) - t * u, axis=tuple(range(1, u.ndim)))
+
+
+def _sigmoid_gradient(u: jax.Array, t: jax.Array) -> jax.Array:
+    return (jax.nn.sigmoid(u) - t) / math.prod(u.shape[1:])
+
+
+PAIRS: dict[tuple[type, type], Pair] = {
+    (Softmax, CrossEntropy): Pair(_logits_value, _logits_gradient),
+    (LogSoftmax, CrossEntropy): Pair(_logits_value, _logits_gradient),
+    (Sigmoid, BinaryCrossEntropy): Pair(_sigmoid_value, _sigmoid_gradient),
+}
+
+
+def _times_log(t: jax.Array, y: jax.Array) -> jax.Array:
+    """`t log y`, which is 0 where t is, whatever y; also when differentiated."""
+    return t * jnp.log(jnp.where(t == 0, 1, y))
+
+
+def encode_target(loss: Loss, target: jax.Array, shape: Shape, dtype: Any) -> jax.Array:
+    """The target as an array of Y's shape: integer classes one-hot.
+
+    Args:
+        loss: The loss that will read it.
+        target: Of Y's shape; or, for losses over classes, integers of Y's shape
+            without the last axis.
+        shape: Shape of Y, batch axis first.
+        dtype: Type of the result.
+
+    Returns:
+        An array of Y's shape. A class out of range becomes all zeros.
+
+    Raises:
+        ValueError: The target has another shape or type.
+    """
+    if target.shape == shape:
+        return target.astype(dtype)
+    integers = jnp.issubdtype(target.dtype, jnp.integer)
+    if loss.classes and integers and target.shape == shape[:-1]:
+        return jax.nn.one_hot(target, shape[-1], dtype=dtype)
+    expected = f"shape {shape}"
+    if loss.classes:
+        expected += f", or integers of shape {shape[:-1]}"
+    raise ValueError(
+        f"found {target.dtype} of shape {target.shape}; expected {expected}"
+    )
+
+
+def _per_example(values: jax.Array) -> jax.Array:
+    """Mean over all axes but the batch."""
+    return jnp.mean(values.reshape(values.shape[0], -1), axis=1)
+
+
+mean_squared_error = MeanSquaredError
+cross_entropy = CrossEntropy
+binary_cross_entropy = BinaryCrossEntropy
+margin = Margin
