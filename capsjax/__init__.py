@@ -7,6 +7,7 @@ whose backward pass is universal backpropagation (Li & Shan, arXiv 1805.03551).
 from capsjax import caps as caps
 from capsjax import losses as losses
 from capsjax import weightings as weightings
+from capsjax import zoo as zoo
 from capsjax.caps import Cap as Cap
 from capsjax.caps import register_cap as register_cap
 from capsjax.compiler import Network as Network

@@ -128,6 +128,29 @@ class Network:
         loss, outputs = self._run(params, inputs, targets)
         return loss, (outputs, state)
 
+    def examples(
+        self, params: Params, state: State, batch: Mapping[str, Any]
+    ) -> tuple[Arrays, Arrays]:
+        """The loss of each example, for evaluation: no derivative of its own.
+
+        Args:
+            params: Parameters.
+            state: State.
+            batch: Inputs and targets by name, as for `loss`.
+
+        Returns:
+            `(losses, outputs)`: by output name, L of each example without the loss's
+            weight, shape [B]; and Y, shape [B, *output shape].
+
+        Raises:
+            ValueError: As for `loss`.
+        """
+        parameters.check_parameters(self._used, params)
+        inputs, targets = take_batch(self._used, batch)
+        total, output = self.program.evaluate(params, inputs)
+        outputs = {name: output[name] for name in self._used.outputs}
+        return self.program.losses(total, output, targets), outputs
+
     def deltas(
         self,
         params: Params,

@@ -121,8 +121,8 @@ def check_parameters(typed: TypedGraph, params: Any) -> None:
 
 
 def show(name: Name) -> str:
-    """A parameter's name as text: `c1/B`, `c1/W/image`."""
-    return "/".join(name)
+    """A parameter's name as text: `c1:B`, `c1:W:image`; no name holds a colon."""
+    return ":".join(name)
 
 
 def count(shapes: Mapping[Name, Shape]) -> int:

@@ -65,7 +65,13 @@ class Program:
         """
         total, output = self.evaluate(params, inputs)
         outputs = {name: output[name] for name in self.typed.outputs}
-        loss = None if targets is None else self._loss(total, output, targets)
+        loss = None
+        if targets is not None:
+            each = self.losses(total, output, targets)
+            terms = [
+                x.loss.weight * jnp.mean(each[x.output]) for x in self.typed.losses
+            ]
+            loss = sum(terms[1:], terms[0])
         tables = {"U": total, "Y": output}
         kept = {array: tables[array[1]][array[0]] for array in self.plan.kept}
         return (loss, outputs), (kept, params, targets)
@@ -79,18 +85,18 @@ class Program:
 
         return jax.vjp(loss, targets)[1](d_loss)[0]
 
-    def _loss(self, total: Arrays, output: Arrays, targets: Arrays) -> jax.Array:
-        terms = []
+    def losses(self, total: Arrays, output: Arrays, targets: Arrays) -> Arrays:
+        """The loss of each example, shape [B], by output, without its weight."""
         caps = {capsule.name: capsule.cap for capsule in self.typed.capsules}
+        found = {}
         for each in self.typed.losses:
             name, loss = each.output, each.loss
             if each.from_total_input:
                 pair = PAIRS[type(caps[name]), type(loss)]
-                values = pair.value(total[name], targets[name])
+                found[name] = pair.value(total[name], targets[name])
             else:
-                values = loss.value(output[name], targets[name])
-            terms.append(loss.weight * jnp.mean(values))
-        return sum(terms[1:], terms[0])
+                found[name] = loss.value(output[name], targets[name])
+        return found
 
     def backward(
         self, residuals: Any, d_loss: Any, d_outputs: Arrays, wanted_inputs: bool
