@@ -26,6 +26,12 @@ from capsjax.graph import load as load
 from capsjax.graph import save as save
 from capsjax.losses import Loss as Loss
 from capsjax.losses import register_loss as register_loss
+from capsjax.training.data import load_data as load_data
+from capsjax.training.fit import fit as fit
+from capsjax.training.run import Run as Run
+from capsjax.training.run import load_parameters as load_parameters
+from capsjax.training.run import save_parameters as save_parameters
+from capsjax.training.step import algorithm_1 as algorithm_1
 from capsjax.weightings import Weighting as Weighting
 from capsjax.weightings import channel_scale as channel_scale
 from capsjax.weightings import conv as conv

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capsjax.training.data import DataError, load
+from capsjax.training.data import DataError, load_data
 
 MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -53,12 +53,12 @@ def save(path: Path, **changes: np.ndarray) -> Path:
 
 def refused(source: str | Path) -> DataError:
     with pytest.raises(DataError) as info:
-        load(source)
+        load_data(source)
     return info.value
 
 
 def check_shapes(source: Path) -> None:
-    data = load(source)
+    data = load_data(source)
     assert (data.name, data.classes) == ("shapes", 4)
     for split, name in ((data.train, "train"), (data.test, "test")):
         expected = ARRAYS[f"x_{name}"].astype(np.float32)[..., None] / np.float32(255)
@@ -71,7 +71,7 @@ def check_shapes(source: Path) -> None:
 
 
 def test_digits_are_the_same_bit_by_bit():
-    data = load("digits")
+    data = load_data("digits")
     digest = hashlib.sha256()
     for split in (data.train, data.test):
         digest.update(split.inputs.astype("<f4").tobytes())
@@ -82,7 +82,7 @@ def test_digits_are_the_same_bit_by_bit():
 
 
 def test_digits_are_stratified_and_scaled():
-    data = load("digits")
+    data = load_data("digits")
     assert data.train.inputs.min() == 0 and data.train.inputs.max() == 1
     train, test = (np.bincount(s.targets) for s in (data.train, data.test))
     assert (len(data.train), len(data.test)) == (1442, 355)
@@ -113,7 +113,7 @@ def test_gzip_is_told_by_content(folder: Path):
 def test_mnist():
     if not MNIST.is_dir():
         pytest.skip("no MNIST at ../shared/data/mnist")
-    data = load(MNIST)
+    data = load_data(MNIST)
     assert data.train.inputs.shape == (60000, 28, 28, 1)
     assert data.test.inputs.shape == (10000, 28, 28, 1)
     assert (data.name, data.classes) == ("mnist", 10)
@@ -228,7 +228,7 @@ def test_npz(archive: Path):
 
 
 def test_npz_of_floats_and_columns_of_labels(tmp_path: Path):
-    data = load(
+    data = load_data(
         save(
             tmp_path / "a.npz",
             x_train=np.full((4, 5), 7.0),
@@ -243,7 +243,7 @@ def test_npz_of_floats_and_columns_of_labels(tmp_path: Path):
 
 
 def test_targets_that_are_not_labels(tmp_path: Path):
-    data = load(save(tmp_path / "a.npz", y_train=np.eye(4), y_test=np.eye(4)[:2]))
+    data = load_data(save(tmp_path / "a.npz", y_train=np.eye(4), y_test=np.eye(4)[:2]))
     assert data.train.targets.dtype == np.float32 and data.classes is None
 
 
@@ -396,7 +396,7 @@ def test_damage_is_refused_or_harmless(archive: Path, folder: Path, data):
         broken[at] = data.draw(st.integers(0, 255))
     target.write_bytes(broken[: data.draw(st.integers(0, len(broken)))])
     try:
-        load(source)
+        load_data(source)
     except DataError as error:
         assert str(folder.parent) in error.place
     finally:

@@ -5,7 +5,7 @@ allocated before a header has been compared with the size of its file and with t
 memory of the machine.
 """
 
-from capsjax.training.data.source import load
+from capsjax.training.data.source import load_data
 from capsjax.training.data.split import Data, DataError, Split
 
-__all__ = ["Data", "DataError", "Split", "load"]
+__all__ = ["Data", "DataError", "Split", "load_data"]

@@ -10,7 +10,7 @@ from capsjax.training.data.npz import read_npz
 from capsjax.training.data.split import ACCEPTED, Data, DataError
 
 
-def load(source: str | os.PathLike[str]) -> Data:
+def load_data(source: str | os.PathLike[str]) -> Data:
     """Reads a training set and a test set.
 
     Args:
@@ -32,7 +32,7 @@ def load(source: str | os.PathLike[str]) -> Data:
             the file and the fault.
 
     Example:
-        >>> data = load("digits")
+        >>> data = load_data("digits")
         >>> data.train.inputs.shape, len(data.test), data.classes
         ((1442, 8, 8, 1), 355, 10)
 
