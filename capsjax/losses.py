@@ -95,7 +95,8 @@ class CrossEntropy(Loss):
     classes: ClassVar[bool] = True
 
     def check(self, cap: CapKind, shape: Shape) -> None:
-        if cap.output not in ("probabilities", "log_probabilities"):
+        paired = (type(cap), type(self)) in PAIRS
+        if cap.output != "probabilities" and not paired:
             raise ShapeError(
                 f"a capsule function {cap}, whose Y are no probabilities",
                 'cap="softmax" or cap="log_softmax"',
@@ -156,10 +157,8 @@ class Pair:
 
 
 def _logits_value(u: jax.Array, t: jax.Array) -> jax.Array:
-    """With T summing to one; shifted by the largest logit, so that none overflows."""
-    total = jnp.sum(t, axis=-1)
-    log_sum = jax.nn.logsumexp(u, axis=-1)
-    return _per_example(total * log_sum - jnp.sum(t * u, axis=-1))
+    """`logsumexp(U) - sum T U`, the largest logit taken off before, not after."""
+    return _per_example(-jnp.sum(t * jax.nn.log_softmax(u), axis=-1))
 
 
 def _logits_gradient(u: jax.Array, t: jax.Array) -> jax.Array:
@@ -169,7 +168,9 @@ def _logits_gradient(u: jax.Array, t: jax.Array) -> jax.Array:
 
 
 def _sigmoid_value(u: jax.Array, t: jax.Array) -> jax.Array:
-    return jnp.mean(jax.nn.softplus(u) - t * u, axis=tuple(range(1, u.ndim)))
+    """`softplus(U) - T U` without the difference of two large numbers."""
+    terms = t * jax.nn.softplus(-u) + (1 - t) * jax.nn.softplus(u)
+    return jnp.mean(terms, axis=tuple(range(1, u.ndim)))
 
 
 def _sigmoid_gradient(u: jax.Array, t: jax.Array) -> jax.Array:
@@ -184,8 +185,9 @@ PAIRS: dict[tuple[type, type], Pair] = {
 
 
 def _times_log(t: jax.Array, y: jax.Array) -> jax.Array:
-    """`t log y`, which is 0 where t is, whatever y; also when differentiated."""
-    return t * jnp.log(jnp.where(t == 0, 1, y))
+    """`t log y`, which is 0 where both are; also when differentiated."""
+    nothing = (t == 0) & (y < jnp.finfo(y.dtype).tiny)
+    return t * jnp.log(jnp.where(nothing, 1, y))
 
 
 def encode_target(loss: Loss, target: jax.Array, shape: Shape, dtype: Any) -> jax.Array:

@@ -23,7 +23,15 @@ def take_inputs(typed: TypedGraph, given: Any) -> Arrays:
     _require_mapping(typed, given)
     known = {each.name for each in typed.graph.inputs}
     faults = [_unknown(name, known) for name in given if name not in known]
-    arrays, sizes = {}, {}
+    arrays, more = _inputs(typed, given)
+    if faults + more:
+        raise ValueError(_message(typed, faults + more))
+    return arrays
+
+
+def _inputs(typed: TypedGraph, given: Any) -> tuple[Arrays, list[str]]:
+    """The inputs that fit, and what is wrong with the others."""
+    arrays, sizes, faults = {}, {}, []
     for name, shape in typed.inputs:
         if name not in given:
             faults.append(f"input {name!r}: missing; expected [batch, *{shape}]")
@@ -44,9 +52,7 @@ def take_inputs(typed: TypedGraph, given: Any) -> Arrays:
             sizes[name] = array.shape[0]
     if len(set(sizes.values())) > 1:
         faults.append(f"batch sizes differ: {sizes}")
-    if faults:
-        raise ValueError(_message(typed, faults))
-    return arrays
+    return arrays, faults
 
 
 def take_batch(typed: TypedGraph, given: Any) -> tuple[Arrays, Arrays]:
@@ -66,24 +72,42 @@ def take_batch(typed: TypedGraph, given: Any) -> tuple[Arrays, Arrays]:
     names = {each.name for each in typed.graph.inputs}
     names |= {loss.output for loss in typed.losses}
     faults = [_unknown(name, names) for name in given if name not in names]
-    declared = {each.name for each in typed.graph.inputs}
-    inputs = take_inputs(typed, {k: v for k, v in given.items() if k in declared})
-    size = next(iter(inputs.values())).shape[0]
-    shapes = {capsule.name: capsule.output for capsule in typed.capsules}
-    encoded = {}
+    inputs, more = _inputs(typed, given)
+    faults += more
+    targets = {}
     for each in typed.losses:
-        name = each.output
-        if name not in given:
-            faults.append(f"target of output {name!r}: missing")
-            continue
-        target, shape = jnp.asarray(given[name]), (size, *shapes[name])
-        try:
-            encoded[name] = encode_target(each.loss, target, shape, _dtype(inputs))
-        except ValueError as error:
-            faults.append(f"target of output {name!r}: {error}")
+        if each.output in given:
+            targets[each.output] = jnp.asarray(given[each.output])
+        else:
+            faults.append(f"target of output {each.output!r}: missing")
+    if not more:  # else the batch size is not known
+        targets, more = _encode(typed, inputs, targets)
+        faults += more
     if faults:
         raise ValueError(_message(typed, faults))
-    return inputs, encoded
+    return inputs, targets
+
+
+def _encode(
+    typed: TypedGraph, inputs: Arrays, targets: Arrays
+) -> tuple[Arrays, list[str]]:
+    """The targets in their outputs' shapes, and what is wrong with the others."""
+    size = next(iter(inputs.values())).shape[0]
+    shapes = {capsule.name: capsule.output for capsule in typed.capsules}
+    encoded, faults = {}, []
+    if size == 0:
+        faults.append("batch size 0: the loss is a mean over at least one example")
+    for each in typed.losses:
+        name = each.output
+        if name in targets:
+            shape = (size, *shapes[name])
+            try:
+                encoded[name] = encode_target(
+                    each.loss, targets[name], shape, _dtype(inputs)
+                )
+            except ValueError as error:
+                faults.append(f"target of output {name!r}: {error}")
+    return encoded, faults
 
 
 def _dtype(inputs: Arrays) -> Any:

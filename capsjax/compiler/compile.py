@@ -27,7 +27,7 @@ def compile(
         graph: The declaration, from `cj.graph`, `cj.load` or `cj.zoo.graph`.
         backward: "exact", the universal backpropagation of the paper as a custom VJP;
             or "autodiff", the interpreter with JAX's own derivatives, which is slower
-            and also allows forward mode (`jax.jvp`, `jax.jacfwd`, `jax.hessian`).
+            and also allows forward mode (`jax.jvp`, `jax.jacfwd`, `jax.linearize`).
         check: Verify the compiler's invariants after each pass, and each kind's shape
             rule against its forward.
 

@@ -50,11 +50,11 @@ def explain(graph: Graph | Network) -> Explanation:
         pass pair_losses:
           h: softmax with cross_entropy computed from U
         <BLANKLINE>
-        plan: 28 bytes kept per example for the backward pass
+        plan: 40 bytes kept per example for the backward pass
           capsule  U     Y     parameters  kept  FLOPs
           x              (4,)           0    16      0
-          h        (3,)  (3,)          15    12     30
-          total                        15    28     30
+          h        (3,)  (3,)          15    24     30
+          total                        15    40     30
     """
     net = graph if isinstance(graph, Network) else compile_graph(graph)
     count = net.parameter_count

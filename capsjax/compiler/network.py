@@ -250,9 +250,9 @@ class Network:
             ValueError: All that is missing, unknown or of another shape, by name.
         """
         parameters.check_parameters(self._used, named)
-        plain = jax.tree.map(jnp.asarray, dict(named))
-        order = [c.name for c in self._used.capsules if c.name in plain]
-        return {name: dict(plain[name]) for name in order}
+        given = dict(parameters.flatten(named))
+        names = parameters.parameter_shapes(self._used)
+        return parameters.nest({name: jnp.asarray(given[name]) for name in names})
 
     @property
     def parameter_count(self) -> int:
@@ -274,7 +274,7 @@ class Network:
     def _run(self) -> Run:
         if self.backward == "autodiff":
             return functools.partial(interpreter.run, self.typed)
-        return differentiable(self.program)
+        return _with_hint(differentiable(self.program))
 
     @functools.cached_property
     def _observed(self) -> Program:
@@ -345,6 +345,24 @@ def differentiable(program: Program) -> Run:
 
     run.defvjp(forward, backward, symbolic_zeros=True)
     return run
+
+
+def _with_hint(run: Run) -> Run:
+    """Says, where forward mode is met, how to get it."""
+
+    @functools.wraps(run)
+    def hinting(params, inputs, targets):
+        try:
+            return run(params, inputs, targets)
+        except TypeError as error:
+            if "custom_vjp" in str(error):
+                error.add_note(
+                    "forward mode (jax.jvp, jax.jacfwd, jax.linearize) needs "
+                    'cj.compile(graph, backward="autodiff")'
+                )
+            raise
+
+    return hinting
 
 
 def _any_perturbed(tree: Any) -> bool:

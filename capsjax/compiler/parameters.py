@@ -73,15 +73,30 @@ def flatten(params: Mapping[str, Any]) -> Iterator[tuple[Name, Any]]:
         params: `{capsule: {"B": array, "W": {key: array}}}`.
 
     Yields:
-        Name and array.
+        Name and array; for a mapping that should not be there, or is empty, the
+        shorter name and the mapping.
     """
     for capsule, found in params.items():
+        if not isinstance(found, Mapping) or not found:
+            yield (capsule,), found
+            continue
         for part, value in found.items():
-            if part == "W" and isinstance(value, Mapping):
+            if part == "W" and isinstance(value, Mapping) and value:
                 for key, weight in value.items():
                     yield (capsule, "W", key), weight
             else:
                 yield (capsule, part), value
+
+
+def nest(arrays: Mapping[Name, Any]) -> Params:
+    """The inverse of `flatten`."""
+    params: Params = {}
+    for (capsule, *parts, last), array in arrays.items():
+        found = params.setdefault(capsule, {})
+        for part in parts:
+            found = found.setdefault(part, {})
+        found[last] = array
+    return params
 
 
 def check_parameters(typed: TypedGraph, params: Any) -> None:
@@ -91,13 +106,12 @@ def check_parameters(typed: TypedGraph, params: Any) -> None:
         ValueError: All that is missing, unknown or of another shape, by name.
     """
     expected = parameter_shapes(typed)
-    try:
-        given = {name: jnp.shape(array) for name, array in flatten(params)}
-    except AttributeError:
+    if not isinstance(params, Mapping):
         raise ValueError(
             "parameters must be {capsule: {'B': array, 'W': {source: array}}}, as "
             f"net.init returns them, not {type(params).__name__}"
-        ) from None
+        )
+    given = {name: _shape(array) for name, array in flatten(params)}
     faults = [
         f"{show(name)}: missing; expected shape {shape}"
         for name, shape in expected.items()
@@ -110,7 +124,7 @@ def check_parameters(typed: TypedGraph, params: Any) -> None:
         if name not in expected
     ]
     faults += [
-        f"{show(name)}: found shape {given[name]}; expected {shape}"
+        f"{show(name)}: found {_found(given[name])}; expected {shape}"
         for name, shape in expected.items()
         if name in given and given[name] != shape
     ]
@@ -120,9 +134,20 @@ def check_parameters(typed: TypedGraph, params: Any) -> None:
         raise ValueError(f"parameters do not fit network {graph!r}:\n    {lines}")
 
 
+def _shape(array: Any) -> Shape | str:
+    """The shape of an array or a number; of anything else, its type's name."""
+    if hasattr(array, "shape") or isinstance(array, int | float):
+        return jnp.shape(array)
+    return type(array).__name__
+
+
+def _found(shape: Shape | str) -> str:
+    return f"a {shape}, no array" if isinstance(shape, str) else f"shape {shape}"
+
+
 def show(name: Name) -> str:
     """A parameter's name as text: `c1:B`, `c1:W:image`; no name holds a colon."""
-    return ":".join(name)
+    return ":".join(map(str, name))
 
 
 def count(shapes: Mapping[Name, Shape]) -> int:

@@ -184,8 +184,9 @@ class _Walk:
         if each.from_total_input:
             pair = PAIRS[type(capsule.cap), type(loss)]
             return factor.astype(read.dtype) * pair.gradient(read, target)
-        gradient = loss.gradient(read, target) * factor.astype(read.dtype)
-        self._send(name, gradient)
+        gradient = loss.gradient(read, target)
+        _expect(gradient, read.shape, f"output {name!r}: gradient of {loss}")
+        self._send(name, gradient * factor.astype(read.dtype))
         return None
 
     def _edges(self, capsule: TypedCapsule, delta: jax.Array) -> None:

@@ -2,7 +2,8 @@
 
 1. Names are unique, and every source stands before its readers.
 2. An edge's source shape is the source's output shape.
-3. The terms of a capsule all have the shape of U; a concatenation's slots fill it.
+3. The terms of a capsule all have the shape of U; a concatenation's slots fill it,
+   each edge in the slot it declares.
 4. Edge keys are unique within a capsule: parameters are named by them.
 5. Outputs are capsules; losses stand on outputs.
 
@@ -17,6 +18,9 @@ import jax.numpy as jnp
 from capsjax.graph.errors import GraphError, Problem
 from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import Concatenation, Term, TypedCapsule, TypedGraph
+from capsjax.losses import PAIRS
+
+_BATCH = 3  # examples in the arrays that rules are tried on: not 1, which hides much
 
 
 class CompilerError(AssertionError):
@@ -70,7 +74,18 @@ def _fault(capsule: TypedCapsule, known: dict[str, Shape]) -> str:
     for term in capsule.terms:
         if _term_shape(term) != capsule.total_input:
             return f"term {_describe(term)} has not the shape of U"
+        if isinstance(term, Concatenation) and not _in_order(term):
+            return f"{_describe(term)} does not follow the order of the slots"
     return ""
+
+
+def _in_order(term: Concatenation) -> bool:
+    start = 0
+    for edge in term.edges:
+        if edge.weighting.offset != start:
+            return False
+        start += edge.source_shape[term.axis]
+    return True
 
 
 def _term_shape(term: Term) -> Shape:
@@ -97,9 +112,11 @@ def verify_rules(typed: TypedGraph) -> None:
         typed: The graph.
 
     Raises:
-        GraphError: A kind's forward fails, or disagrees with its shape rule.
+        GraphError: A kind's forward fails, or disagrees with its shape rule; a loss
+            gives anything but one number for each example.
     """
     problems = []
+    shapes = {}
     for capsule in typed.capsules:
         place = f"capsule {capsule.name!r}"
         for edge in capsule.edges:
@@ -113,6 +130,15 @@ def verify_rules(typed: TypedGraph) -> None:
         if found != capsule.output:
             where = f"{place}, capsule function {capsule.cap}"
             problems.append(_disagreement(where, found, capsule.output))
+        shapes[capsule.name] = capsule.cap, capsule.output
+    for each in typed.losses:
+        cap, shape = shapes[each.output]
+        if (type(cap), type(each.loss)) in PAIRS:
+            continue
+        found = _loss_result(each.loss, shape)
+        if found != ():
+            where = f"loss {each.loss} on capsule {each.output!r}"
+            problems.append(_loss_problem(where, found))
     if problems:
         raise GraphError(typed.graph.name, problems)
 
@@ -120,12 +146,18 @@ def verify_rules(typed: TypedGraph) -> None:
 @functools.lru_cache(maxsize=4096)
 def _weighting_result(weighting, source: Shape, weight: Shape | None) -> Shape | str:
     w = None if weight is None else _abstract(weight)
-    return _result(weighting.forward, w, _abstract((1, *source)))
+    return _result(weighting.forward, w, _abstract((_BATCH, *source)))
 
 
 @functools.lru_cache(maxsize=4096)
 def _cap_result(cap, total_input: Shape) -> Shape | str:
-    return _result(cap.forward, _abstract((1, *total_input)))
+    return _result(cap.forward, _abstract((_BATCH, *total_input)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _loss_result(loss, output: Shape) -> Shape | str:
+    y = _abstract((_BATCH, *output))
+    return _result(loss.value, y, y)
 
 
 def _abstract(shape: Shape) -> jax.ShapeDtypeStruct:
@@ -140,7 +172,21 @@ def _result(function, *arguments) -> Shape | str:
     shape = getattr(result, "shape", None)
     if shape is None or len(shape) == 0:
         return f"{result}, without a batch axis"
-    return shape[1:] if shape[0] == 1 else f"{shape}, which lost the batch axis"
+    if shape[0] != _BATCH:
+        return f"shape {shape} for a batch of {_BATCH}, which lost the batch axis"
+    return tuple(shape[1:])
+
+
+def _loss_problem(place: str, found: Shape | str) -> Problem:
+    if isinstance(found, tuple):
+        found = f"value gives shape {found} for each example"
+    return Problem(
+        (),
+        place,
+        found,
+        "one number for each example: an array of shape [batch]",
+        "sum or average over every axis of Y but the first",
+    )
 
 
 def _disagreement(place: str, found: Shape | str, expected: Shape) -> Problem:

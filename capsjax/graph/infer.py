@@ -100,7 +100,12 @@ def _type_edge(
     )
     if shape is None:
         return None
-    weight = weighting.weight_shape(source_shape)
+    before = len(problems)
+    weight = _apply_rule(
+        weighting.weight_shape, (source_shape,), place, path, problems, optional=True
+    )
+    if len(problems) > before:
+        return None
     earlier = sum(other.source == edge.source for other in edges[:index])
     key = edge.source if earlier == 0 else f"{edge.source}#{earlier + 1}"
     return TypedEdge(edge.source, key, weighting, source_shape, shape, weight)
@@ -131,10 +136,15 @@ def _resolve(
         return None
 
 
-def _apply_rule(rule, shapes, place: str, path: Path, problems) -> Shape | None:
+def _apply_rule(
+    rule, shapes, place: str, path: Path, problems, *, optional: bool = False
+) -> Shape | None:
     """Runs a shape rule; a fault of the rule itself is reported like any other."""
     try:
-        shape = tuple(rule(*shapes))
+        shape = rule(*shapes)
+        if shape is None and optional:
+            return None
+        shape = tuple(shape)
     except ShapeError as error:
         problems.append(_from_error(error, place, path))
         return None
