@@ -60,7 +60,7 @@ def bind(net: Network, given: Split | Mapping[str, Any], what: str) -> Dataset:
     return Dataset(arrays, on_device)
 
 
-def split_of(data: Data | Mapping[str, Any]) -> tuple[Any, Any]:
+def split_of(data: Any) -> tuple[Any, Any]:
     """Training and validation data in what `fit` is given; the latter may be None."""
     return (data.train, data.test) if isinstance(data, Data) else (data, None)
 
