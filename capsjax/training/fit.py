@@ -32,7 +32,7 @@ def fit(
     validation: Split | Mapping[str, Any] | None = None,
     optimizer: Any = None,
     epochs: int = 20,
-    batch_size: int = 128,
+    batch_size: int = 32,
     seed: int = 0,
     params: Any = None,
     progress: bool = True,
@@ -71,7 +71,7 @@ def fit(
         >>> flat = cj.capsule("flat", cj.reshape(image, (-1,)), bias=None)
         >>> digit = cj.capsule("digit", cj.matmul(flat, 10), cap="softmax")
         >>> net = cj.compile(cj.graph(digit, losses={"digit": "cross_entropy"}))
-        >>> run = cj.fit(net, cj.load_data("digits"), batch_size=32, progress=False)
+        >>> run = cj.fit(net, cj.load_data("digits"), progress=False)
         >>> bool(run.history["validation_accuracy"].iloc[-1] > 0.9)
         True
     """
@@ -180,7 +180,9 @@ def _evaluation(
 
 
 def _averages(sums: dict[str, jax.Array], count: int) -> dict[str, float]:
-    return {name: float(value) / count for name, value in sums.items()}
+    """Means from sums, the loss first: JAX has sorted the names."""
+    names = sorted(sums, key=lambda name: (name != "loss", name))
+    return {name: float(sums[name]) / count for name in names}
 
 
 class _Bar:

@@ -1,0 +1,119 @@
+"""Run folders and parameter files: whole or absent, named, safe to load."""
+
+import json
+import os
+import struct
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+import capsjax as cj
+from capsjax.training import run as run_module
+
+
+@pytest.fixture
+def run():
+    x = cj.input("x", (4,))
+    y = cj.capsule("y", cj.matmul(x, 3), cj.matmul(x, 3), cap="softmax")
+    net = cj.compile(cj.graph(y, name="tiny", losses={"y": "cross_entropy"}))
+    params, state = net.init(jax.random.key(0))
+    history = pd.DataFrame([{"epoch": 1, "seconds": 0.5, "loss": 1.25}])
+    return cj.Run(net, params, state, history)
+
+
+def test_a_folder_holds_all_that_is_needed_to_go_on(run, tmp_path):
+    folder = run.save(tmp_path / "a" / "run", {"note.txt": b"hello"})
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "graph.json",
+        "history.csv",
+        "note.txt",
+        "parameters.safetensors",
+    ]
+    net = cj.compile(cj.load(folder / "graph.json"))
+    params = net.from_named(cj.load_parameters(folder / "parameters.safetensors"))
+    for one, two in zip(
+        jax.tree.leaves(params), jax.tree.leaves(run.params), strict=True
+    ):
+        np.testing.assert_array_equal(one, two)
+    assert pd.read_csv(folder / "history.csv").equals(run.history)
+    assert (folder / "note.txt").read_bytes() == b"hello"
+
+
+def test_nothing_is_overwritten(run, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="not empty; choose another folder"):
+        run.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError, match="not empty"):
+        run.save(tmp_path / "file")
+
+
+def test_a_failure_leaves_nothing_behind(run, tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(run_module, "save_parameters", fail)
+    with pytest.raises(OSError, match="disk full"):
+        run.save(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_says_what_it_reached(run):
+    assert repr(run) == "Run('tiny', 1 epochs: loss 1.25)"
+
+
+def test_keys_of_the_file(run, tmp_path):
+    path = tmp_path / "p.safetensors"
+    cj.save_parameters(run.net.named(run.params), path)
+    content = path.read_bytes()
+    (size,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + size])
+    assert sorted(header) == ["y:B", "y:W:x", "y:W:x#2"]
+
+
+def test_wrong_files_are_named(run, tmp_path):
+    path = tmp_path / "p.safetensors"
+    path.write_bytes(b"not a file of parameters")
+    with pytest.raises(ValueError, match="p.safetensors: found .* expected a whole"):
+        cj.load_parameters(path)
+    with pytest.raises(FileNotFoundError):
+        cj.load_parameters(tmp_path / "absent")
+
+
+def test_keys_that_name_no_parameter(tmp_path):
+    import safetensors.numpy
+
+    path = tmp_path / "p.safetensors"
+    path.write_bytes(safetensors.numpy.save({"y:Q": np.ones(3)}))
+    with pytest.raises(ValueError, match="found the key 'y:Q'; expected capsule:B"):
+        cj.load_parameters(path)
+
+
+def test_damaged_files_never_do_anything_but_raise(run, tmp_path):
+    path = tmp_path / "p.safetensors"
+    cj.save_parameters(run.net.named(run.params), path)
+    whole = path.read_bytes()
+    generator = np.random.default_rng(0)
+    refused = 0
+    for _ in range(500):
+        broken = bytearray(whole)
+        for at in generator.integers(0, len(whole), size=3):
+            broken[at] = generator.integers(0, 256)
+        cut = generator.integers(1, len(whole)) if generator.random() < 0.3 else None
+        path.write_bytes(bytes(broken[:cut]))
+        try:
+            run.net.from_named(cj.load_parameters(path))
+        except ValueError:
+            refused += 1
+    assert refused > 100  # flips in the numbers themselves can't be seen
+
+
+def test_permissions_are_those_of_any_new_file(run, tmp_path):
+    folder = run.save(tmp_path / "run")
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    mode = os.stat(plain).st_mode & 0o777
+    assert os.stat(folder / "graph.json").st_mode & 0o777 == mode
