@@ -39,6 +39,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from capsjax.materialize import materialize
+
 Shape = tuple[int, ...]
 Padding = tuple[tuple[int, int], ...]
 
@@ -50,6 +52,7 @@ def max_pool(u: Array, window: Shape, stride: Shape, padding: Padding) -> Array:
     """The maximum of each window of u, `[B, spatial..., C]`."""
     if not _is_unrolled(window):
         return _reduce_max(u, window, stride, padding)
+    u = materialize(u)  # read once for every element of the window
     return _reduce(jnp.maximum, -jnp.inf, u, window, stride, padding)
 
 
@@ -76,8 +79,7 @@ def max_pool_gradient(
     if not _is_unrolled(window):
         pool = partial(_reduce_max, window=window, stride=stride, padding=padding)
         return jax.vjp(pool, u)[1](dy)[0]
-    first = _first_maximum(u, y, window, stride, padding)
-    first = lax.optimization_barrier(first)  # else searched anew for each element
+    first = _first_maximum(materialize(u), y, window, stride, padding)
     if _is_disjoint(window, stride):
         du = jnp.where(_spread(first) == _positions(window), _spread(dy), 0)
         return _assemble(du, u.shape, stride, padding)
@@ -270,7 +272,7 @@ def _sum_shares(
     reach = [(k - 1) // s for k, s in zip(window, stride, strict=True)]
     sizes = [o + j for o, j in zip(arrays[0].shape[1:-1], reach, strict=True)]
     room = tuple((j, j) for j in reach)
-    arrays = lax.optimization_barrier([_pad(a, room, 0) for a in arrays])
+    arrays = [materialize(_pad(a, room, 0)) for a in arrays]
     phases = []
     for phase in np.ndindex(*stride):
         shares = []

@@ -33,7 +33,8 @@ On CPU (figures: 2 cores, float32, XLA's own derivative -> this algorithm):
 * `patches` is a matrix product with what each window sees; its adjoint adds the
   overlapping windows up. A base-dilated convolution, which autodiff makes of a
   stride, has no fast routine at all.
-* `shifts` is a sum over taps of scaled slices of x.
+* `shifts` is a sum over taps of scaled slices of x. Both results are materialized:
+  XLA would otherwise sum again in every consumer.
 * `dense` writes a grouped kernel as a block-diagonal one. It does `groups` times the
   arithmetic, and still wins because grouped derivatives have no fast routine.
 """
@@ -48,6 +49,8 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+
+from capsjax.materialize import materialize
 
 Shape = tuple[int, ...]
 
@@ -235,7 +238,8 @@ def _patches_input_gradient(
 ) -> Array:
     q = w.shape[-1]
     seen = delta.reshape(-1, q) @ w.reshape(-1, q).T
-    return _fold(seen.reshape(*delta.shape[:-1], *w.shape[:-1]), x_shape, geometry)
+    seen = seen.reshape(*delta.shape[:-1], *w.shape[:-1])
+    return materialize(_fold(seen, x_shape, geometry))
 
 
 def _patches_weight_gradient(
@@ -321,6 +325,10 @@ def _pad(x: Array, pads: dict[int, tuple[int, int]]) -> Array:
 
 
 def _shifts_forward(x: Array, w: Array, geometry: Geometry) -> Array:
+    return materialize(_sum_of_shifts(x, w, geometry))
+
+
+def _sum_of_shifts(x: Array, w: Array, geometry: Geometry) -> Array:
     c, repeats = w.shape[-2], w.shape[-1] // geometry.groups
     out = geometry.output(x.shape[1:-1], w.shape[:-2])
     x = _pad(x, dict(enumerate(geometry.padding, 1)))
@@ -334,13 +342,13 @@ def _shifts_forward(x: Array, w: Array, geometry: Geometry) -> Array:
             if geometry.groups > 1 and repeats > 1:
                 shifted = jnp.repeat(shifted, repeats, -1)
             y = y + shifted * w[tap][channel]
-    return lax.optimization_barrier(y)  # else XLA recomputes it in every consumer
+    return y
 
 
 def _shifts_input_gradient(
     w: Array, delta: Array, x_shape: Shape, geometry: Geometry
 ) -> Array:
-    return _transpose(lambda x: _shifts_forward(x, w, geometry), x_shape, delta)
+    return _transpose(lambda x: _sum_of_shifts(x, w, geometry), x_shape, delta)
 
 
 # ---- dense: a grouped kernel as a block-diagonal one

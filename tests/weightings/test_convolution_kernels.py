@@ -63,7 +63,8 @@ def plain(x, w, geometry):
     )
 
 
-def example(spatial, window, channels, features, geometry, dtype=np.float64):
+def example(case, dtype: type = np.float64):
+    spatial, window, channels, features, geometry = case
     random = np.random.default_rng(0)
     x = random.normal(size=(2, *spatial, channels))
     w = random.normal(size=(*window, channels // geometry.groups, features))
@@ -76,11 +77,12 @@ def close(ours, expected, tolerance=1e-12):
     for a, b in zip(ours, expected, strict=True):
         assert a.dtype == b.dtype
         assert a.shape == b.shape
-        scale = float(jnp.max(jnp.abs(b)))
+        scale = np.max(np.abs(b))
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale)
 
 
-def ours(x, w, delta, geometry):
+def ours(arrays, geometry):
+    x, w, delta = arrays
     return (
         kernels.forward(x, w, geometry),
         kernels.input_gradient(w, delta, x.shape, geometry),
@@ -88,7 +90,8 @@ def ours(x, w, delta, geometry):
     )
 
 
-def expected(x, w, delta, geometry):
+def expected(arrays, geometry):
+    x, w, delta = arrays
     y, pull = jax.vjp(lambda x, w: plain(x, w, geometry), x, w)
     return (y, *pull(delta))
 
@@ -109,7 +112,7 @@ def fits(role, name, window, channels, geometry):
 def test_every_algorithm_equals_jax(case):
     """Also those that would not be chosen, where they can be used at all."""
     _, window, channels, _, geometry = case
-    x, w, delta = example(*case)
+    x, w, delta = example(case)
     arguments = {
         "forward": (x, w, geometry),
         "input": (w, delta, x.shape, geometry),
@@ -125,7 +128,7 @@ def test_every_algorithm_equals_jax(case):
     @jax.jit
     def everything():
         found = [ROLES[role][name](*arguments[role]) for role, name in names]
-        return found, expected(x, w, delta, geometry)
+        return found, expected((x, w, delta), geometry)
 
     found, reference = everything()
     reference = dict(zip(ROLES, reference, strict=True))
@@ -136,51 +139,51 @@ def test_every_algorithm_equals_jax(case):
 @pytest.mark.parametrize("case", CASES)
 def test_the_choice_equals_jax(case, platform, monkeypatch):
     monkeypatch.setattr(kernels, "_platform", lambda: platform)
-    *_, geometry = case
-    arrays = example(*case)
-    found, reference = jax.jit(
-        lambda *arrays: (ours(*arrays, geometry), expected(*arrays, geometry))
-    )(*arrays)
+    geometry = case[-1]
+    arrays = example(case)
+    both = jax.jit(lambda a: (ours(a, geometry), expected(a, geometry)))
+    found, reference = both(arrays)
     close(found, reference)
 
 
 def test_float32():
-    *_, geometry = CASES[10]
-    arrays = example(*CASES[10], dtype=np.float32)
-    both = jax.jit(lambda *a: (ours(*a, geometry), expected(*a, geometry)))
-    close(*both(*arrays), 1e-5)
+    geometry = CASES[10][-1]
+    arrays = example(CASES[10], np.float32)
+    both = jax.jit(lambda a: (ours(a, geometry), expected(a, geometry)))
+    found, reference = both(arrays)
+    close(found, reference, 1e-5)
 
 
 def test_random_geometries():
     """Two dimensions, each of a random kind, all in one program."""
     random = np.random.default_rng(1)
     pairs = []
-    for _ in range(12):
+    for _ in range(8):
         spatial = tuple(int(n) for n in random.integers(6, 10, 2))
         window = tuple(int(n) for n in random.integers(1, 5, 2))
         stride = tuple(int(n) for n in random.integers(1, 5, 2))
-        pads = [tuple(int(n) for n in random.integers(0, 3, 2)) for _ in range(2)]
-        geometry = Geometry(stride, (pads[0], pads[1]), (1, 1))
-        pairs.append((example(spatial, window, 2, 3, geometry), geometry))
+        a, b, c, d = (int(n) for n in random.integers(0, 3, 4))
+        geometry = Geometry(stride, ((a, b), (c, d)), (1, 1))
+        pairs.append((example((spatial, window, 2, 3, geometry)), geometry))
     found, reference = jax.jit(
         lambda: (
-            [ours(*arrays, geometry) for arrays, geometry in pairs],
-            [expected(*arrays, geometry) for arrays, geometry in pairs],
+            [ours(arrays, geometry) for arrays, geometry in pairs],
+            [expected(arrays, geometry) for arrays, geometry in pairs],
         )
     )()
     close(itertools.chain(*found), itertools.chain(*reference))
 
 
-@pytest.mark.parametrize("case", [*CASES[8:16:2], CASES[12], CASES[18], CASES[20]])
+@pytest.mark.parametrize("case", [CASES[8], CASES[10], CASES[12], CASES[20]])
 def test_twice_differentiable(case):
     """Each of the three is differentiated in each of its operands."""
-    *_, geometry = case
-    x, w, delta = example(*case)
+    geometry = case[-1]
+    x, w, delta = example(case)
     weights = [jnp.cos(a) for a in (delta, x, w)]
 
     def second(three):
         def total(x, w, delta):
-            found = three(x, w, delta, geometry)
+            found = three((x, w, delta), geometry)
             return sum(map(jnp.vdot, map(jnp.sin, found), weights))
 
         return jax.grad(total, (0, 1, 2))
@@ -190,12 +193,12 @@ def test_twice_differentiable(case):
     close(found, reference)
 
 
-@pytest.mark.parametrize("case", [CASES[8], CASES[10], CASES[12], CASES[20]])
+@pytest.mark.parametrize("case", [CASES[8], CASES[10], CASES[20]])
 def test_vmap_over_every_operand(case):
-    *_, geometry = case
-    arrays = example(*case)
+    geometry = case[-1]
+    arrays = example(case)
     stacked = [jnp.stack([a, jnp.flip(a), 2 * a]) for a in arrays]
-    mapped = jax.jit(jax.vmap(lambda *arrays: ours(*arrays, geometry)))(*stacked)
-    single = jax.jit(lambda *arrays: expected(*arrays, geometry))
+    mapped = jax.jit(jax.vmap(lambda *arrays: ours(arrays, geometry)))(*stacked)
+    single = jax.jit(lambda *arrays: expected(arrays, geometry))
     looped = [single(*(a[i] for a in stacked)) for i in range(3)]
     close(mapped, [jnp.stack(parts) for parts in zip(*looped, strict=True)])
