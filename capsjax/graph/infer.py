@@ -7,8 +7,6 @@ anything is allocated. Faults are collected; what lies behind one is passed over
 import math
 from collections.abc import Iterable
 
-import psutil
-
 from capsjax.graph.declaration import Capsule, Edge, Graph
 from capsjax.graph.errors import Path, Problem, ShapeError
 from capsjax.graph.kinds import CapKind, LossKind, Shape, WeightingKind
@@ -196,6 +194,8 @@ def _check_losses(graph: Graph, typed: dict[str, TypedCapsule]) -> list[Problem]
 
 def _check_memory(typed: TypedGraph) -> list[Problem]:
     """Compares the sizes of parameters and of one example with the machine's memory."""
+    import psutil  # here: reading the machine's state takes a while
+
     memory = psutil.virtual_memory().total
     problems = []
     largest = max(typed.capsules, key=lambda c: c.parameter_count, default=None)

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import psutil
 
 from capsjax.compiler import Network
 from capsjax.training.data import Data, Split
@@ -138,6 +137,8 @@ def _room() -> int:
     """Bytes free on the device."""
     stats = jax.local_devices()[0].memory_stats()
     if not stats or "bytes_limit" not in stats:
+        import psutil  # here: reading the machine's state takes a while
+
         return psutil.virtual_memory().available
     return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
 

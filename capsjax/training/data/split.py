@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import psutil
 
 ACCEPTED = "'digits', a folder of idx files (as MNIST has them), or an .npz file"
 
@@ -114,6 +113,8 @@ def check_counts(place: object, inputs: int, targets: int) -> None:
 
 def check_memory(place: object, needed: int) -> None:
     """Raises a `DataError` where `needed` bytes are more than the machine has."""
+    import psutil  # here: reading the machine's state takes a while
+
     available = psutil.virtual_memory().available
     if needed > available:
         raise DataError(
