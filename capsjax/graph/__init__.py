@@ -16,11 +16,11 @@ from capsjax.graph.document import canonical as canonical
 from capsjax.graph.document import content_hash as content_hash
 from capsjax.graph.document import from_document as from_document
 from capsjax.graph.document import graph as graph
-from capsjax.graph.document import load as load
-from capsjax.graph.document import parse as parse
-from capsjax.graph.document import save as save
 from capsjax.graph.document import to_document as to_document
 from capsjax.graph.errors import GraphError as GraphError
 from capsjax.graph.errors import Problem as Problem
 from capsjax.graph.errors import ShapeError as ShapeError
 from capsjax.graph.schema import json_schema as json_schema
+from capsjax.graph.storage import load as load
+from capsjax.graph.storage import parse as parse
+from capsjax.graph.storage import save as save

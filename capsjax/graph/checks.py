@@ -7,10 +7,21 @@ whose parts are not understood.
 from collections import Counter
 
 from capsjax.graph.declaration import Graph
-from capsjax.graph.errors import Path, Problem, nearest
+from capsjax.graph.errors import (
+    NAMELESS,
+    Path,
+    Problem,
+    Suggestions,
+    listing,
+    quoted,
+)
 from capsjax.graph.infer import infer
 from capsjax.graph.topology import components, find_cycle, topological_order
 from capsjax.graph.typed import TypedGraph
+
+_MOST_CYCLES = 10
+
+Sources = dict[str, tuple[str, ...]]
 
 
 def check(graph: Graph) -> tuple[TypedGraph, list[Problem]]:
@@ -22,90 +33,134 @@ def check(graph: Graph) -> tuple[TypedGraph, list[Problem]]:
     Returns:
         The typed graph, and all problems found. It is whole if there are none.
     """
-    sources = {each.name: () for each in graph.inputs}
-    sources |= {c.name: tuple(e.source for e in c.edges) for c in graph.capsules}
-    problems = _check_names(graph) + _check_references(graph, sources)
+    sources: Sources = {each.name: () for each in graph.inputs}
+    for capsule in graph.capsules:
+        sources[capsule.name] = tuple([edge.source for edge in capsule.edges])
+    problems = _check_names(graph)
+    problems += _check_references(graph, sources)
     order, rest = topological_order(sources)
-    if rest:
-        problems.append(_cycle_problem(find_cycle(sources, rest)))
-    problems += _check_connected(sources)
-    problems += _check_read(graph, sources) + _check_outputs(graph, sources)
+    problems += _check_cycles(graph, sources, rest)
+    if not any(NAMELESS in read for read in sources.values()):
+        problems += _check_connected(sources)
+        problems += _check_read(graph, sources)
+    problems += _check_outputs(graph, sources) + _check_losses(graph, sources)
     typed, more = infer(graph, order)
     return typed, problems + more
 
 
-def _places(graph: Graph) -> list[tuple[str, Path]]:
-    inputs = [(x.name, ("inputs", i)) for i, x in enumerate(graph.inputs)]
-    capsules = [(x.name, ("capsules", i)) for i, x in enumerate(graph.capsules)]
-    return inputs + capsules
-
-
 def _check_names(graph: Graph) -> list[Problem]:
-    places = _places(graph)
+    """A problem for each name but its first bearer."""
+    places: list[tuple[str, Path]] = []
+    places += [(x.name, ("inputs", i)) for i, x in enumerate(graph.inputs)]
+    places += [(x.name, ("capsules", i)) for i, x in enumerate(graph.capsules)]
     counts = Counter(name for name, _ in places)
-    return [
-        Problem(
-            path,
-            f"name {name!r}",
-            f"{counts[name]} inputs or capsules with this name",
-            "a name of its own for each",
-            "rename all but one of them",
+    if len(counts) == len(places):
+        return []
+    seen: set[str] = set()
+    problems = []
+    for name, path in places:
+        if name in seen:
+            problems.append(
+                Problem(
+                    (*path, "name"),
+                    f"name {quoted(name)}",
+                    f"{counts[name]} inputs or capsules with this name",
+                    "a name of its own for each",
+                    "rename all but one; if one capsule is meant, declare it once and "
+                    "let every reader name it as its source",
+                )
+            )
+        seen.add(name)
+    return problems
+
+
+def _check_references(graph: Graph, sources: Sources) -> list[Problem]:
+    """Edges whose source is nowhere.
+
+    Where a name is near, the checks after this one take that name to be meant.
+    """
+    problems = []
+    suggest: Suggestions | None = None
+    meant: dict[str, str] = {}
+    for i, capsule in enumerate(graph.capsules):
+        for j, edge in enumerate(capsule.edges):
+            if edge.source in sources or edge.source == NAMELESS:
+                continue
+            suggest = suggest or Suggestions(n for n in sources if n[:1] != NAMELESS)
+            near = meant.get(edge.source) or suggest.near(edge.source)
+            cure = "declare it, or remove the edge"
+            if near is not None:
+                meant[edge.source] = near
+                cure = f"did you mean {near!r}?"
+            problems.append(
+                Problem(
+                    ("capsules", i, "from", j, "source"),
+                    f"capsule {quoted(capsule.name)}, edge {j + 1}",
+                    f"a source named {quoted(edge.source)}",
+                    "the name of an input or of a capsule of this graph",
+                    cure,
+                )
+            )
+    if meant:
+        for name, read in sources.items():
+            sources[name] = tuple([meant.get(source, source) for source in read])
+    return problems
+
+
+def _check_cycles(graph: Graph, sources: Sources, rest: list[str]) -> list[Problem]:
+    """Cycles that share no capsule, one after the other."""
+    problems = []
+    position = {}
+    if rest:
+        position = {each.name: i for i, each in enumerate(graph.capsules)}
+    while rest and len(problems) < _MOST_CYCLES:
+        cycle = find_cycle(sources, rest)
+        source, reader = cycle[-2:]
+        edge = sources[reader].index(source)
+        shown = [quoted(name) for name in cycle]
+        if len(shown) > 40:
+            shown = [*shown[:30], f"... {len(shown) - 35} more ...", *shown[-5:]]
+        problems.append(
+            Problem(
+                ("capsules", position[reader], "from", edge, "source"),
+                "a cycle",
+                " -> ".join(shown),
+                "a graph without cycles",
+                f"remove one of these edges, such as {quoted(source)} -> "
+                f"{quoted(reader)}",
+            )
         )
-        for name, path in dict(reversed(places)).items()
-        if counts[name] > 1
-    ]
+        left = set(rest).difference(cycle)
+        rest = topological_order(
+            {name: [s for s in sources[name] if s in left] for name in left}
+        )[1]
+        rest.sort(key=position.__getitem__)
+    return problems
 
 
-def _check_references(graph: Graph, sources: dict[str, tuple[str, ...]]):
-    return [
-        Problem(
-            ("capsules", i, "from", j, "source"),
-            f"capsule {capsule.name!r}, edge {j + 1}",
-            f"a source named {edge.source!r}",
-            "the name of an input or of a capsule of this graph",
-            nearest(edge.source, sources, "declare it, or remove the edge"),
-        )
-        for i, capsule in enumerate(graph.capsules)
-        for j, edge in enumerate(capsule.edges)
-        if edge.source not in sources
-    ]
-
-
-def _cycle_problem(cycle: list[str]) -> Problem:
-    return Problem(
-        ("capsules",),
-        "a cycle",
-        " -> ".join(cycle),
-        "a graph without cycles",
-        f"remove one of these edges, such as {cycle[-2]!r} -> {cycle[-1]!r}",
-    )
-
-
-def _check_connected(sources: dict[str, tuple[str, ...]]) -> list[Problem]:
+def _check_connected(sources: Sources) -> list[Problem]:
     parts = components(sources)
     if len(parts) < 2:
         return []
-    shown = "; ".join(
-        f"{{{', '.join(part[:8])}{', ...' if len(part) > 8 else ''}}}"
-        for part in parts[:8]
-    )
+    shown = [f"{{{listing(map(quoted, part), 8)}}}" for part in parts[:9]]
+    shown += ["{}"] * (len(parts) - len(shown))
     return [
         Problem(
             (),
             "the graph is not connected",
-            f"{len(parts)} components: {shown}{'; ...' if len(parts) > 8 else ''}",
+            f"{len(parts)} components: {listing(shown, 8, '; ')}",
             "one connected graph",
             "join the components by an edge, or declare each as a graph of its own",
         )
     ]
 
 
-def _check_read(graph: Graph, sources: dict[str, tuple[str, ...]]) -> list[Problem]:
+def _check_read(graph: Graph, sources: Sources) -> list[Problem]:
     read = {source for each in sources.values() for source in each}
     return [
         Problem(
             ("inputs", i),
-            f"input {each.name!r}",
+            f"input {quoted(each.name)}",
             "no capsule reads it",
             "an edge from every input",
             "give a capsule an edge from it, or remove the input",
@@ -115,42 +170,43 @@ def _check_read(graph: Graph, sources: dict[str, tuple[str, ...]]) -> list[Probl
     ]
 
 
-def _check_outputs(graph: Graph, sources: dict[str, tuple[str, ...]]) -> list[Problem]:
+def _check_outputs(graph: Graph, sources: Sources) -> list[Problem]:
     capsules = {capsule.name for capsule in graph.capsules}
-    problems = [
-        Problem(
-            ("outputs", i),
-            f"output {name!r}",
-            "an input" if name in sources else "no capsule of this name",
-            "the name of a capsule, once",
-            nearest(name, capsules, "remove it from the outputs"),
-        )
-        for i, name in enumerate(graph.outputs)
-        if name not in capsules
-    ]
-    problems += [
-        Problem(
-            ("outputs",),
-            f"output {name!r}",
-            f"listed {count} times",
-            "the name of a capsule, once",
-            "list it once",
-        )
-        for name, count in Counter(graph.outputs).items()
-        if count > 1
-    ]
+    suggest = Suggestions(capsules)
+    problems = []
+    seen: set[str] = set()
+    for i, name in enumerate(graph.outputs):
+        found, cure = "", ""
+        if name in seen and name != NAMELESS:
+            found, cure = "a name that stands in the list before", "list it once"
+        elif name not in capsules and not name.startswith(NAMELESS):
+            found = "an input" if name in sources else "no capsule of this name"
+            cure = suggest.cure(name, "remove it from the outputs")
+            if name in sources:
+                cure = "name a capsule; one that reads the input by `identity` serves"
+        if found:
+            place, expected = f"output {quoted(name)}", "the name of a capsule, once"
+            problems.append(Problem(("outputs", i), place, found, expected, cure))
+        seen.add(name)
+    return problems
+
+
+def _check_losses(graph: Graph, sources: Sources) -> list[Problem]:
+    outputs = set(graph.outputs)
+    suggest = Suggestions(outputs)
+    problems = []
     for name, loss in graph.losses:
-        if name not in graph.outputs:
-            known = name in sources
-            found = "a capsule that is not an output" if known else "no such capsule"
-            cure = f"add {name!r} to the outputs, or remove the loss"
-            problems.append(
-                Problem(
-                    ("losses", name),
-                    f"loss {loss} on {name!r}",
-                    found,
-                    f"the name of an output: {', '.join(map(repr, graph.outputs))}",
-                    cure if known else nearest(name, graph.outputs, "remove the loss"),
-                )
+        if name in outputs:
+            continue
+        known = name in sources
+        cure = f"add {quoted(name)} to the outputs, or remove the loss"
+        problems.append(
+            Problem(
+                ("losses", name),
+                f"loss {loss} on {quoted(name)}".replace("  ", " "),
+                "a capsule that is not an output" if known else "no such capsule",
+                f"the name of an output: {listing(map(quoted, graph.outputs))}",
+                cure if known else suggest.cure(name, "remove the loss"),
             )
+        )
     return problems

@@ -7,10 +7,20 @@ of writing one, Python and JSON, pass through the same document and the same che
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from capsjax.graph.kinds import CapKind, LossKind, Shape, WeightingKind
+from capsjax.graph.kinds import (
+    CAPS,
+    LOSSES,
+    WEIGHTINGS,
+    CapKind,
+    Kind,
+    LossKind,
+    Registry,
+    Shape,
+    WeightingKind,
+)
 
 Bias = Literal["full", "channel"] | None
 
@@ -111,11 +121,19 @@ def input(name: str, shape: tuple[int, ...]) -> Node:
     Returns:
         A node to be the source of edges.
 
+    Raises:
+        TypeError: The shape is no tuple.
+
     Example:
         >>> import capsjax as cj
         >>> cj.input("image", (28, 28, 1))
         <input 'image'>
     """
+    if isinstance(shape, str | int) or not isinstance(shape, Iterable):
+        raise TypeError(
+            f"input {name!r}: a shape is a tuple of sizes without the batch, such as "
+            f"(28, 28, 1) or (64,), not {shape!r}"
+        )
     return Node(name, shape=tuple(shape))
 
 
@@ -133,7 +151,8 @@ def edge(source: Node, weighting: WeightingKind) -> Incoming:
         An edge to be given to `capsule`.
 
     Raises:
-        TypeError: The source or the operation is something else.
+        TypeError: The source or the operation is something else, or the operation
+            is in no table.
 
     Example:
         >>> import capsjax as cj
@@ -146,8 +165,9 @@ def edge(source: Node, weighting: WeightingKind) -> Incoming:
             f"an edge's source is what cj.input or cj.capsule returned, "
             f"not {type(source).__name__}: {source!r}"
         )
-    if not isinstance(weighting, WeightingKind):
-        raise TypeError(f"{weighting!r} is no weighting operation")
+    _require_record(
+        weighting, WEIGHTINGS, "an edge's operation", "cj.weightings.Matmul(10)"
+    )
     return Incoming(source, weighting)
 
 
@@ -170,7 +190,8 @@ def capsule(
         A node to be the source of further edges.
 
     Raises:
-        TypeError: An edge is not what the weighting operations return.
+        TypeError: An edge is not what the weighting operations return, or the
+            capsule function is neither a name nor a record.
 
     Example:
         >>> import capsjax as cj
@@ -186,6 +207,9 @@ def capsule(
                 f"capsule {name!r} takes edges, such as cj.matmul(source, 10) or "
                 f"cj.identity(source), not {given!r}"
             )
+    if not isinstance(cap, str):
+        what = f"capsule {name!r}: a capsule function"
+        _require_record(cap, CAPS, what, 'cj.caps.route(3), or a name, "relu"')
     return Node(name, incoming=incoming, cap=cap, bias=bias)
 
 
@@ -222,6 +246,39 @@ def kind_document(kind: CapKind | WeightingKind | LossKind | str) -> dict[str, A
     return {"kind": kind.kind, **kind.settings()}
 
 
+def _require_record(
+    record: Any, registry: Registry[Any], what: str, example: str
+) -> None:
+    """Raises unless a document can name the record."""
+    if isinstance(record, type) and issubclass(record, Kind):
+        raise TypeError(
+            f"{what} is a record, such as {example}, not the class "
+            f"{record.__name__}: write {record.__name__}(...)"
+        )
+    kind = record.kind if isinstance(record, Kind) else ""
+    known = registry[kind] if kind in registry else None
+    # By name, because a notebook's cell that registers may have been run twice.
+    if known is None or known.__qualname__ != type(record).__qualname__:
+        cure = f": not registered as a {registry.noun}"
+        raise TypeError(
+            f"{what} is a record, such as {example}, not {record!r}"
+            f"{cure if isinstance(record, Kind) else ''}"
+        )
+
+
 def losses_document(losses: Mapping[str, LossKind | str]) -> dict[str, Any]:
-    """The losses as they stand in the document."""
+    """The losses as they stand in the document.
+
+    Raises:
+        TypeError: They are no mapping of names to losses.
+    """
+    example = 'cj.losses.margin(), or a name, "margin"'
+    if not isinstance(losses, Mapping):
+        raise TypeError(
+            'losses are given by output: losses={"digit": "cross_entropy"}, '
+            f"not {losses!r}"
+        )
+    for name, loss in losses.items():
+        if not isinstance(loss, str):
+            _require_record(loss, LOSSES, f"the loss on {name!r}", example)
     return {name: kind_document(loss) for name, loss in losses.items()}

@@ -1,18 +1,16 @@
-"""The JSON document: reading, checking, writing, canonical form, content hash.
+"""The document as plain data: checking, building, canonical form, content hash.
 
 Every declaration passes through here, whether it is written in Python or in JSON:
 `document -> upgrade -> types -> structure -> shapes -> Graph`. Nothing in a document
 is ever executed: kinds are looked up in the registries.
 """
 
+import copy
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from capsjax.graph import salvage
 from capsjax.graph.checks import check
 from capsjax.graph.declaration import (
     Capsule,
@@ -26,9 +24,10 @@ from capsjax.graph.declaration import (
     losses_document,
     reachable,
 )
-from capsjax.graph.errors import GraphError, Problem
-from capsjax.graph.files import write_atomically
-from capsjax.graph.kinds import CAPS, LOSSES, WEIGHTINGS, LossKind
+from capsjax.graph.errors import GraphError, Problem, brief
+from capsjax.graph.faults import validate
+from capsjax.graph.kinds import CAPS, LOSSES, WEIGHTINGS, LossKind, Registry
+from capsjax.graph.salvage import sound_part
 from capsjax.graph.schema import FORMAT_VERSION
 
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -55,6 +54,7 @@ def graph(
 
     Raises:
         GraphError: Everything that is wrong with the declaration, at once.
+        TypeError: An output is no capsule, a loss is no loss.
 
     Example:
         >>> import capsjax as cj
@@ -65,6 +65,7 @@ def graph(
 
     Source: Li & Shan, arXiv 1805.03551, section 3.
     """
+    _require_outputs(outputs, name)
     nodes = reachable(outputs)
     return from_document(
         {
@@ -92,6 +93,24 @@ def graph(
     )
 
 
+def _require_outputs(outputs: tuple[Any, ...], name: str) -> None:
+    if not outputs:
+        problem = Problem(
+            ("outputs",),
+            "cj.graph",
+            "no outputs",
+            "the capsules whose Y is asked for; all that they reach is collected",
+            "name the outputs first: cj.graph(digit, name=...)",
+        )
+        raise GraphError(name, [problem])
+    for given in outputs:
+        if not isinstance(given, Node):
+            raise TypeError(
+                "cj.graph takes as outputs what cj.capsule returned, one by one: "
+                f"cj.graph(digit) or cj.graph(*heads), not {brief(given)}"
+            )
+
+
 def from_document(document: Any) -> Graph:
     """A graph from a document as plain data (what `json.loads` gives).
 
@@ -104,13 +123,36 @@ def from_document(document: Any) -> Graph:
     Raises:
         GraphError: Everything that is wrong with the document, at once.
     """
-    document = _upgrade(document)
-    model, problems = salvage.validate(document)
-    declared = _build(model) if model is not None else salvage.sound_part(document)
-    _, more = check(declared)
-    problems += more
-    if problems:
-        raise GraphError(declared.name, sorted(problems, key=_position))
+    return judge(document)
+
+
+def judge(
+    document: Any,
+    text: str | None = None,
+    problems: Iterable[Problem] = (),
+    source: str = "",
+) -> Graph:
+    """A graph from a document, or all that is wrong with it.
+
+    Args:
+        document: The document as plain data.
+        text: The same as JSON text, if it is at hand.
+        problems: What is known to be wrong already.
+        source: The file it was read from, for messages.
+
+    Returns:
+        The graph.
+
+    Raises:
+        GraphError: Everything that is wrong with the document, at once.
+    """
+    present, faults = _upgrade(document)
+    form, more = validate(present, text if present is document else None)
+    declared = sound_part(present) if form is None else _build(form)
+    _, rest = check(declared)
+    faults = list(dict.fromkeys([*problems, *faults, *more, *rest]))
+    if faults:
+        raise GraphError(declared.name, _in_order(faults, present), source)
     return declared
 
 
@@ -158,108 +200,75 @@ def content_hash(graph: Graph) -> str:
     return hashlib.sha256(canonical(graph).encode()).hexdigest()
 
 
-def save(graph: Graph, path: str | os.PathLike[str]) -> None:
-    """Writes a graph as a JSON document, atomically.
-
-    Args:
-        graph: The graph.
-        path: The file; an existing one is replaced only by a whole new one.
-
-    Raises:
-        OSError: The file can't be written.
-    """
-    text = json.dumps(to_document(graph), indent=2, ensure_ascii=False)
-    write_atomically(path, (text + "\n").encode())
-
-
-def load(path: str | os.PathLike[str]) -> Graph:
-    """Reads a graph from a JSON document. Runs no code that the document names.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The graph.
-
-    Raises:
-        GraphError: Everything that is wrong with the document, at once.
-        OSError: The file can't be read.
-
-    Example:
-        >>> import os, tempfile, capsjax as cj
-        >>> path = os.path.join(tempfile.mkdtemp(), "lenet-5.json")
-        >>> cj.save(cj.zoo.graph("lenet-5"), path)
-        >>> cj.load(path) == cj.zoo.graph("lenet-5")
-        True
-    """
-    return parse(Path(path).read_bytes(), str(path))
-
-
-def parse(text: str | bytes, name: str = "document") -> Graph:
-    """Reads a graph from the text of a JSON document.
-
-    Args:
-        text: The document.
-        name: What to call it in messages.
-
-    Returns:
-        The graph.
-
-    Raises:
-        GraphError: Everything that is wrong with the document, at once.
-    """
-    try:
-        document = json.loads(text, object_pairs_hook=_object)
-    except (ValueError, RecursionError) as error:
-        cure = "correct the file with a JSON editor"
-        problem = Problem((), f"document {name!r}", str(error), "JSON in UTF-8", cure)
-        raise GraphError(name, [problem]) from None
-    return from_document(document)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; a key that stands twice would silently hide the first value."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in one object")
-    return found
-
-
-def _upgrade(document: Any) -> Any:
+def _upgrade(document: Any) -> tuple[Any, list[Problem]]:
     """Brings an older document to the present format, version by version."""
     while isinstance(document, dict):
         version = document.get("format_version")
-        if not isinstance(version, int) or version not in UPGRADES:
+        if type(version) is not int or version not in UPGRADES:
             break
-        document = UPGRADES[version](document)
-    return document
+        try:
+            newer = UPGRADES[version](copy.deepcopy(document))
+            document = {**newer, "format_version": version + 1}
+        except Exception as error:  # a malformed document may break it anywhere
+            found = f"{type(error).__name__}: {error}"
+            problem = Problem(
+                ("format_version",),
+                f"upgrade from version {version}",
+                found,
+                f"a well-formed document of version {version}",
+                "correct the document, or write it anew in the present version",
+            )
+            return document, [problem]
+    return document, []
 
 
-def _build(model: Any) -> Graph:
+def _build(form: Any) -> Graph:
+    """The graph of a validated document; edges and capsules that are alike share."""
+    weightings, caps = _Records(WEIGHTINGS), _Records(CAPS)
+    plain_cap = {"kind": "identity"}
     capsules = tuple(
-        Capsule(
-            each.name,
-            tuple(Edge(e.source, _record(WEIGHTINGS, e)) for e in each.from_),
-            _record(CAPS, each.cap),
-            each.bias,
-        )
-        for each in model.capsules
+        [
+            Capsule(
+                each["name"],
+                tuple([Edge(e.pop("source"), weightings.get(e)) for e in each["from"]]),
+                caps.get(each.get("cap", plain_cap)),
+                each.get("bias", "channel"),
+            )
+            for each in form["capsules"]
+        ]
     )
+    losses = _Records(LOSSES)
     return Graph(
-        model.name,
-        tuple(Input(each.name, each.shape) for each in model.inputs),
+        form.get("name", "network"),
+        tuple(Input(each["name"], each["shape"]) for each in form["inputs"]),
         capsules,
-        tuple(model.outputs or sinks(capsules)),
-        tuple((name, _record(LOSSES, loss)) for name, loss in model.losses.items()),
-        json.dumps(model.metadata, sort_keys=True),
+        tuple(form.get("outputs") or sinks(capsules)),
+        tuple((name, losses.get(x)) for name, x in form.get("losses", {}).items()),
+        json.dumps(form.get("metadata", {}), sort_keys=True),
     )
 
 
-def _record(registry: Any, model: Any) -> Any:
-    settings = {k: v for k, v in model.__dict__.items() if k not in ("kind", "source")}
-    return registry[model.kind](**settings)
+class _Records:
+    """Makes kinds of their document forms, each distinct one once."""
+
+    def __init__(self, registry: Registry[Any]):
+        self._registry = registry
+        self._made: dict[Any, Any] = {}
+
+    def get(self, form: dict[str, Any]) -> Any:
+        """The kind with its settings."""
+        key = tuple(form.items())
+        try:
+            found = self._made.get(key)
+        except TypeError:  # a setting of a user's kind that can't be hashed
+            return self._make(form)
+        if found is None:
+            found = self._made[key] = self._make(form)
+        return found
+
+    def _make(self, form: dict[str, Any]) -> Any:
+        settings = {key: value for key, value in form.items() if key != "kind"}
+        return self._registry[form["kind"]](**settings)
 
 
 def sinks(capsules: Iterable[Capsule]) -> list[str]:
@@ -278,10 +287,25 @@ def _capsule_document(capsule: Capsule) -> dict[str, Any]:
     }
 
 
-def _position(problem: Problem) -> tuple[int, int]:
-    """Order of the document: inputs, capsules, outputs, losses, then the rest."""
-    parts = ("inputs", "capsules", "outputs", "losses")
-    path = problem.path
-    part = parts.index(path[0]) if path and path[0] in parts else len(parts)
-    index = path[1] if len(path) > 1 and isinstance(path[1], int) else -1
-    return part, index
+def _in_order(problems: list[Problem], document: Any) -> list[Problem]:
+    """Problems in the order of the document; of the whole document, last."""
+    ranks: dict[int, dict[Any, int]] = {}
+
+    def position(problem: Problem) -> list[int]:
+        steps, value = [], document
+        for step in problem.path:
+            rank = step if isinstance(step, int) else _LAST
+            if isinstance(value, dict):
+                if id(value) not in ranks:
+                    ranks[id(value)] = {key: i for i, key in enumerate(value)}
+                rank = ranks[id(value)].get(step, _LAST)
+                value = value.get(step)
+            elif isinstance(value, list | tuple) and isinstance(step, int):
+                value = value[step] if step < len(value) else None
+            steps.append(rank)
+        return steps or [_LAST + 1]
+
+    return sorted(problems, key=position)
+
+
+_LAST = 10**9

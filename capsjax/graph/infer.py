@@ -4,15 +4,21 @@ Pure Python integers throughout, so that a declaration of any size is judged bef
 anything is allocated. Faults are collected; what lies behind one is passed over.
 """
 
-import math
+import operator
 from collections.abc import Iterable
+from typing import Any
 
 from capsjax.graph.declaration import Capsule, Edge, Graph
-from capsjax.graph.errors import Path, Problem, ShapeError
-from capsjax.graph.kinds import CapKind, LossKind, Shape, WeightingKind
+from capsjax.graph.errors import Path, Problem, ShapeError, quoted
+from capsjax.graph.kinds import (
+    LARGEST_RANK,
+    CapKind,
+    LossKind,
+    Shape,
+    WeightingKind,
+)
+from capsjax.graph.memory import check_memory
 from capsjax.graph.typed import TypedCapsule, TypedEdge, TypedGraph, TypedLoss
-
-BYTES_PER_NUMBER = 4  # float32
 
 
 def infer(graph: Graph, order: Iterable[str]) -> tuple[TypedGraph, list[Problem]]:
@@ -29,149 +35,185 @@ def infer(graph: Graph, order: Iterable[str]) -> tuple[TypedGraph, list[Problem]
         The typed graph of what could be typed, and the problems found. It is whole
         if there are none.
     """
-    problems: list[Problem] = []
-    known = {each.name: each.shape for each in graph.inputs}
+    walk = _Walk({x.name: x.shape for x in graph.inputs if x.shape is not None})
     position = {each.name: i for i, each in enumerate(graph.capsules)}
     typed = []
     for name in order:
-        if name in position and name not in known:
+        if name in position and name not in walk.known:
             index = position[name]
-            result = _type_capsule(graph.capsules[index], index, known, problems)
+            result = walk.type_capsule(graph.capsules[index], ("capsules", index))
             if result is not None:
-                known[name] = result.output
+                walk.known[name] = result.output
                 typed.append(result)
     caps = {capsule.name: capsule for capsule in typed}
-    problems += _check_losses(graph, caps)
+    problems = walk.problems + _check_losses(graph, caps)
     losses = tuple(TypedLoss(name, loss) for name, loss in graph.losses)
     inputs = tuple((each.name, each.shape) for each in graph.inputs)
     whole = TypedGraph(graph, inputs, tuple(typed), graph.outputs, losses)
-    return whole, problems + _check_memory(whole)
+    return whole, problems + check_memory(whole, position)
 
 
-def _type_capsule(
-    capsule: Capsule, index: int, known: dict[str, Shape], problems: list[Problem]
-) -> TypedCapsule | None:
-    place = f"capsule {capsule.name!r}"
-    path: Path = ("capsules", index)
-    before = len(problems)
-    edges = [
-        _type_edge(capsule.edges, i, known, place, (*path, "from", i), problems)
-        for i in range(len(capsule.edges))
-    ]
-    whole = [edge for edge in edges if edge is not None]
-    for i, edge in enumerate(edges):
-        if edge is not None and edge.shape != whole[0].shape:
-            problems.append(_disagreement(place, (*path, "from", i), whole[0], edge))
-    if len(whole) < len(edges) or len(problems) > before:
-        return None
-    total = whole[0].shape
-    if type(capsule.cap) is CapKind:
-        return None
-    cap_place = f"{place}, capsule function {capsule.cap}"
-    output = _apply_rule(
-        capsule.cap.output_shape, (total,), cap_place, (*path, "cap"), problems
-    )
-    if output is None:
-        return None
-    bias = {"full": total, "channel": total[-1:], None: None}[capsule.bias]
-    return TypedCapsule(capsule.name, tuple(whole), capsule.cap, bias, total, output)
+class _Walk:
+    """The walk over the capsules: shapes known so far, problems found so far.
+
+    Rules are run once for each kind and shape: many edges of a large graph are alike.
+    """
+
+    def __init__(self, known: dict[str, Shape]):
+        self.known = known
+        self.problems: list[Problem] = []
+        self._results: dict[Any, Any] = {}
+
+    def type_capsule(self, capsule: Capsule, path: Path) -> TypedCapsule | None:
+        """The capsule with its shapes; None if something is wrong or unknown."""
+        before = len(self.problems)
+        edges = self._type_edges(capsule, path)
+        whole = [edge for edge in edges if edge is not None]
+        for i, edge in enumerate(edges):
+            if edge is not None and edge.shape != whole[0].shape:
+                where = (*path, "from", i)
+                self.problems.append(_disagreement(capsule, where, whole[0], edge))
+        if len(whole) < len(edges) or len(self.problems) > before or not edges:
+            return None
+        total = whole[0].shape
+        if type(capsule.cap) is CapKind:
+            return None
+        result = self._result(capsule.cap, capsule.cap.output_shape, total)
+        if isinstance(result, ShapeError):
+            where = f"{_place(capsule)}, capsule function {capsule.cap}"
+            self.problems.append(_from_error(result, where, (*path, "cap")))
+            return None
+        bias = {"full": total, "channel": total[-1:], None: None}[capsule.bias]
+        return TypedCapsule(
+            capsule.name, tuple(whole), capsule.cap, bias, total, result
+        )
+
+    def _type_edges(self, capsule: Capsule, path: Path) -> list[TypedEdge | None]:
+        weightings = self._resolve(capsule, path)
+        seen: dict[str, int] = {}
+        result: list[TypedEdge | None] = []
+        for i, (edge, weighting) in enumerate(
+            zip(capsule.edges, weightings, strict=True)
+        ):
+            number = seen[edge.source] = seen.get(edge.source, 0) + 1
+            key = edge.source if number == 1 else f"{edge.source}#{number}"
+            source = self.known.get(edge.source)
+            if source is None or type(weighting) is WeightingKind:
+                result.append(None)
+                continue
+            shape, weight, fault = self._shapes(weighting, source)
+            if fault is not None:
+                where = _edge_place(capsule, edge)
+                self.problems.append(_from_error(fault, where, (*path, "from", i)))
+                result.append(None)
+                continue
+            typed = TypedEdge(edge.source, key, weighting, source, shape, weight)
+            result.append(typed)
+        return result
+
+    def _shapes(self, weighting: Any, source: Shape) -> tuple[Any, Any, Any]:
+        """Shape of the contribution, shape of W, and what is wrong with either."""
+        shape = self._result(weighting, weighting.contribution_shape, source)
+        if isinstance(shape, ShapeError):
+            return None, None, shape
+        weight = self._result(weighting, weighting.weight_shape, source)
+        if isinstance(weight, ShapeError):
+            return None, None, weight
+        return shape, weight, None
+
+    def _resolve(self, capsule: Capsule, path: Path) -> list[WeightingKind]:
+        """Fills in what depends on siblings of the same kind (the slots of `place`)."""
+        edges = capsule.edges
+        weightings = [edge.weighting for edge in edges]
+        for kind in {type(each) for each in weightings}:
+            if kind.resolve.__func__ is WeightingKind.resolve.__func__:
+                continue
+            alike = [i for i, each in enumerate(weightings) if type(each) is kind]
+            shapes = [self.known.get(edges[i].source) for i in alike]
+            try:
+                known = [shape for shape in shapes if shape is not None]
+                resolved = [WeightingKind()] * len(alike)
+                if len(known) == len(alike):
+                    resolved = kind.resolve(known, [weightings[i] for i in alike])
+            except Exception as error:  # a user's rule may raise anything
+                first = alike[0]
+                self.problems.append(
+                    _from_error(
+                        _as_shape_error(error),
+                        _edge_place(capsule, edges[first]),
+                        (*path, "from", first),
+                    )
+                )
+                resolved = [WeightingKind()] * len(alike)
+            for i, each in zip(alike, resolved, strict=True):
+                weightings[i] = each
+        return weightings
+
+    def _result(self, kind: Any, rule: Any, shape: Shape) -> Any:
+        """What a shape rule gives; an error of it is a value like any other."""
+        key = (id(kind), rule.__name__, shape)
+        if key not in self._results:
+            # The kind is kept beside its result: an id is unique only among the living.
+            self._results[key] = (kind, _run(rule, shape))
+        return self._results[key][1]
 
 
-def _type_edge(
-    edges: tuple[Edge, ...],
-    index: int,
-    known: dict[str, Shape],
-    place: str,
-    path: Path,
-    problems: list[Problem],
-) -> TypedEdge | None:
-    edge = edges[index]
-    source_shape = known.get(edge.source)
-    if source_shape is None or type(edge.weighting) is WeightingKind:
-        return None
-    place = f"{place}, edge from {edge.source!r} ({edge.weighting})"
-    weighting = _resolve(edges, index, known, place, path, problems)
-    if weighting is None:
-        return None
-    shape = _apply_rule(
-        weighting.contribution_shape, (source_shape,), place, path, problems
-    )
-    if shape is None:
-        return None
-    before = len(problems)
-    weight = _apply_rule(
-        weighting.weight_shape, (source_shape,), place, path, problems, optional=True
-    )
-    if len(problems) > before:
-        return None
-    earlier = sum(other.source == edge.source for other in edges[:index])
-    key = edge.source if earlier == 0 else f"{edge.source}#{earlier + 1}"
-    return TypedEdge(edge.source, key, weighting, source_shape, shape, weight)
-
-
-def _resolve(
-    edges: tuple[Edge, ...],
-    index: int,
-    known: dict[str, Shape],
-    place: str,
-    path: Path,
-    problems: list[Problem],
-) -> WeightingKind | None:
-    """Fills in what depends on siblings of the same kind (the slots of `place`)."""
-    weighting = edges[index].weighting
-    kind = type(weighting)
-    if kind.resolve is WeightingKind.resolve:
-        return weighting
-    siblings = [i for i, edge in enumerate(edges) if type(edge.weighting) is kind]
-    if any(known.get(edges[i].source) is None for i in siblings):
-        return None
-    shapes = [known[edges[i].source] for i in siblings]
-    every = [edges[i].weighting for i in siblings]
-    try:
-        return weighting.resolve(siblings.index(index), shapes, every)
-    except ShapeError as error:
-        problems.append(_from_error(error, place, path))
-        return None
-
-
-def _apply_rule(
-    rule, shapes, place: str, path: Path, problems, *, optional: bool = False
-) -> Shape | None:
+def _run(rule: Any, shape: Shape) -> Any:
     """Runs a shape rule; a fault of the rule itself is reported like any other."""
     try:
-        shape = rule(*shapes)
-        if shape is None and optional:
-            return None
-        shape = tuple(shape)
-    except ShapeError as error:
-        problems.append(_from_error(error, place, path))
-        return None
+        given = rule(shape)
+        if given is None:
+            if rule.__name__ == "weight_shape":
+                return None
+            raise TypeError(f"{rule.__name__} returned None")
+        result = tuple([operator.index(n) for n in given])
     except Exception as error:  # a user's rule may raise anything
-        found = f"{type(error).__name__}: {error}"
-        cure = "correct the shape rule of the kind"
-        problems.append(
-            Problem(path, place, found, "a shape rule that returns a shape", cure)
+        return _as_shape_error(error)
+    if any(n < 1 for n in result):
+        return ShapeError(
+            f"shape {result}",
+            "every size at least 1",
+            "a larger input, or smaller windows, strides and offsets",
         )
-        return None
-    if not all(isinstance(n, int) and n > 0 for n in shape):
-        cure = "a larger input, or smaller windows, strides and offsets"
-        problems.append(
-            Problem(path, place, f"shape {shape}", "every size at least 1", cure)
+    if len(result) > LARGEST_RANK:
+        return ShapeError(
+            f"a shape of {len(result)} axes",
+            f"at most {LARGEST_RANK} axes",
+            "fewer axes",
         )
-        return None
-    return shape
+    return result
+
+
+def _as_shape_error(error: Exception) -> ShapeError:
+    if isinstance(error, ShapeError):
+        return error
+    return ShapeError(
+        f"{type(error).__name__}: {error}",
+        "a shape rule that returns a shape",
+        "correct the shape rule of the kind",
+    )
+
+
+def _place(capsule: Capsule) -> str:
+    return f"capsule {quoted(capsule.name)}"
+
+
+def _edge_place(capsule: Capsule, edge: Edge) -> str:
+    return f"{_place(capsule)}, edge from {quoted(edge.source)} ({edge.weighting})"
 
 
 def _from_error(error: ShapeError, place: str, path: Path) -> Problem:
     return Problem(path, place, error.found, error.expected, error.cure)
 
 
-def _disagreement(place: str, path: Path, one: TypedEdge, two: TypedEdge) -> Problem:
+def _disagreement(
+    capsule: Capsule, path: Path, one: TypedEdge, two: TypedEdge
+) -> Problem:
     return Problem(
         path,
-        f"{place}, edges from {one.source!r} and {two.source!r}",
-        f"{one.weighting} on {one.source!r} contributes {one.shape}, "
-        f"{two.weighting} on {two.source!r} contributes {two.shape}",
+        f"{_place(capsule)}, edges from {quoted(one.source)} and {quoted(two.source)}",
+        f"{one.weighting} on {quoted(one.source)} contributes {one.shape}, "
+        f"{two.weighting} on {quoted(two.source)} contributes {two.shape}",
         "contributions of one shape, because a capsule adds them up",
         f"change one of the two edges so that both give {one.shape} or {two.shape}, "
         "or use `place` on both to put them side by side",
@@ -186,48 +228,8 @@ def _check_losses(graph: Graph, typed: dict[str, TypedCapsule]) -> list[Problem]
             continue
         try:
             loss.check(capsule.cap, capsule.output)
-        except ShapeError as error:
-            place = f"loss {loss} on capsule {name!r}"
+        except Exception as error:  # a user's check may raise anything
+            place = f"loss {loss} on capsule {quoted(name)}"
+            error = _as_shape_error(error)
             problems.append(_from_error(error, place, ("losses", name)))
     return problems
-
-
-def _check_memory(typed: TypedGraph) -> list[Problem]:
-    """Compares the sizes of parameters and of one example with the machine's memory."""
-    import psutil  # here: reading the machine's state takes a while
-
-    memory = psutil.virtual_memory().total
-    problems = []
-    largest = max(typed.capsules, key=lambda c: c.parameter_count, default=None)
-    size = typed.parameter_count * BYTES_PER_NUMBER
-    if largest is not None and size > memory:
-        problems.append(
-            Problem(
-                (),
-                f"graph {typed.graph.name!r}, parameters",
-                f"{typed.parameter_count:,} parameters, {_gibibytes(size)}; the most, "
-                f"{largest.parameter_count:,}, in capsule {largest.name!r}",
-                f"at most {_gibibytes(memory)}, the memory of this machine",
-                f"fewer features in {largest.name!r}, or a larger machine",
-            )
-        )
-    for capsule in typed.capsules:
-        numbers = math.prod(capsule.total_input) + math.prod(capsule.output)
-        size = numbers * BYTES_PER_NUMBER
-        if size > memory:
-            problems.append(
-                Problem(
-                    (),
-                    f"capsule {capsule.name!r}",
-                    f"U {capsule.total_input} and Y {capsule.output} take "
-                    f"{_gibibytes(size)} for one example",
-                    f"at most {_gibibytes(memory)}, the memory of this machine",
-                    "smaller shapes",
-                )
-            )
-    return problems
-
-
-def _gibibytes(size: int) -> str:
-    """Integer arithmetic: a size may exceed what a float can hold."""
-    return f"{size // 2**30:,}.{size % 2**30 * 10 // 2**30} GiB"

@@ -17,6 +17,7 @@ from annotated_types import Ge, Le
 Shape = tuple[int, ...]
 
 LARGEST = 2**31 - 1
+LARGEST_RANK = 32
 Count = Annotated[int, Ge(1), Le(LARGEST)]
 NonNegative = Annotated[int, Ge(0), Le(LARGEST)]
 
@@ -40,7 +41,11 @@ class Kind:
         """The settings that differ from their defaults, in the order declared."""
         fields = kind_fields(self)
         values = {f.name: (getattr(self, f.name), f.default) for f in fields}
-        return {name: v for name, (v, default) in values.items() if v != default}
+        return {
+            name: value
+            for name, (value, default) in values.items()
+            if value != default or type(value) is not type(default)
+        }
 
     def __str__(self) -> str:
         inside = ", ".join(f"{k}={v}" for k, v in self.settings().items())
@@ -130,15 +135,15 @@ class WeightingKind(Kind):
         """Shape of W for a source of the given shape; None if there is no weight."""
         return None
 
-    def resolve(self, index: int, shapes: list[Shape], siblings: list[Self]) -> Self:
-        """The same operation with settings filled in that depend on its siblings.
+    @classmethod
+    def resolve(cls, shapes: list[Shape], siblings: list[Self]) -> list[Self]:
+        """The same operations with settings filled in that depend on each other.
 
         Args:
-            index: Which of the edges of this kind into the capsule this one is.
-            shapes: Shapes of the sources of these edges.
+            shapes: Shapes of the sources of all edges of this kind into one capsule.
             siblings: Their operations as declared.
         """
-        return self
+        return siblings
 
     def flops(self, shape: Shape) -> int:
         """Floating-point operations of one forward pass for one example."""
@@ -176,4 +181,7 @@ LOSSES: Registry[LossKind] = Registry("loss")
 
 
 def _hashable(value: Any) -> Any:
+    """Lists and arrays as tuples, numpy's numbers as Python's."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value

@@ -60,8 +60,10 @@ class TypedCapsule:
     @property
     def edges(self) -> tuple[TypedEdge, ...]:
         """All edges, also those inside concatenations."""
-        nested = (t.edges if isinstance(t, Concatenation) else (t,) for t in self.terms)
-        return tuple(edge for edges in nested for edge in edges)
+        edges: list[TypedEdge] = []
+        for term in self.terms:
+            edges += term.edges if isinstance(term, Concatenation) else (term,)
+        return tuple(edges)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -71,8 +73,9 @@ class TypedCapsule:
     @property
     def parameter_count(self) -> int:
         """Number of weights and biases."""
-        shapes = [e.weight_shape for e in self.edges] + [self.bias_shape]
-        return sum(math.prod(shape) for shape in shapes if shape is not None)
+        shapes = [edge.weight_shape for edge in self.edges]
+        shapes.append(self.bias_shape)
+        return sum([math.prod(shape) for shape in shapes if shape is not None])
 
 
 @dataclasses.dataclass(frozen=True)

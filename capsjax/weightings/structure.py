@@ -1,15 +1,16 @@
 """reshape, transpose, place: the numbers of Y, elsewhere. No weights."""
 
+import itertools
 import math
 from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Len
 
 from capsjax.graph.declaration import Incoming, Node, edge
-from capsjax.graph.errors import ShapeError
-from capsjax.graph.kinds import LARGEST, Count, NonNegative, Shape
+from capsjax.graph.errors import ShapeError, listing
+from capsjax.graph.kinds import LARGEST, LARGEST_RANK, Count, NonNegative, Shape
 from capsjax.weightings.base import Weighting, register_weighting
 
 Axis = Annotated[int, Ge(-64), Le(63)]
@@ -22,7 +23,7 @@ class Reshape(Weighting):
 
     symbol: ClassVar[str] = "\N{WHITE SQUARE}"
 
-    shape: tuple[Size, ...]
+    shape: Annotated[tuple[Size, ...], Len(0, LARGEST_RANK)]
 
     def contribution_shape(self, shape: Shape) -> Shape:
         size, known = math.prod(shape), math.prod(n for n in self.shape if n != -1)
@@ -85,25 +86,28 @@ class Place(Weighting):
     offset: NonNegative | None = None
     size: Count | None = None
 
-    def resolve(
-        self, index: int, shapes: list[Shape], siblings: "list[Place]"
-    ) -> "Place":
-        """Fills in the offset from the edges before, the size from all of them."""
+    @classmethod
+    def resolve(cls, shapes: list[Shape], siblings: "list[Place]") -> "list[Place]":
+        """Fills in each offset from the edges before, the size from all of them."""
         given = {(each.offset is None, each.size is None) for each in siblings}
         if given == {(False, False)}:
-            return self
+            return siblings
         axes = {
-            self._position(s, p.axis) for s, p in zip(shapes, siblings, strict=True)
+            each._position(shape, each.axis)
+            for shape, each in zip(shapes, siblings, strict=True)
         }
         if given != {(True, True)} or len(axes) > 1:
             raise ShapeError(
-                f"place edges {', '.join(map(str, siblings))}",
+                f"place edges {listing(map(str, siblings))}",
                 "offset and size on all of them or on none; one axis, if on none",
                 "leave out offset and size, and give each edge the same axis",
             )
         axis = axes.pop()
-        sizes = [shape[axis] for shape in shapes]
-        return Place(self.axis, sum(sizes[:index]), sum(sizes))
+        ends = list(itertools.accumulate(shape[axis] for shape in shapes))
+        return [
+            Place(each.axis, end - shape[axis], ends[-1])
+            for each, shape, end in zip(siblings, shapes, ends, strict=True)
+        ]
 
     def _position(self, shape: Shape, axis: int) -> int:
         if not -len(shape) <= axis < len(shape):

@@ -1,0 +1,235 @@
+"""What a document's types say: its faults, each with its place and its cure."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from capsjax.graph import plain
+from capsjax.graph.errors import Path, Problem, brief, format_path, nearest
+from capsjax.graph.kinds import CAPS, LOSSES, WEIGHTINGS
+from capsjax.graph.schema import FORMAT_VERSION, document_adapter, known_keys
+
+
+def validate(document: Any, text: str | None = None) -> tuple[Any, list[Problem]]:
+    """Validates plain data against the document's types.
+
+    Args:
+        document: The document as plain data.
+        text: The same as JSON text, if it is at hand.
+
+    Returns:
+        The document with defaults not filled in and lists as the types want them, or
+        None; and the problems that stand in the way.
+    """
+    try:
+        if text is None:
+            text = plain.write(document)
+        form = document_adapter().validate_json(text)
+        plain.write(form.get("metadata"))
+        return form, []
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        if errors[0]["type"] != "json_invalid":
+            return None, _problems(document, errors)
+    except (TypeError, ValueError, RecursionError):
+        pass
+    document, problems = plain.clean(document)
+    places = {problem.path for problem in problems}
+    try:
+        document_adapter().validate_json(plain.write(document))
+    except ValidationError as error:
+        more = _problems(document, error.errors(include_url=False))
+        problems += [problem for problem in more if problem.path not in places]
+    return None, problems
+
+
+def _problems(document: Any, errors: list[Any]) -> list[Problem]:
+    """One problem for each fault.
+
+    Where a value may take several forms, pydantic says of each why it is not that
+    one: the form that was understood farthest is meant; of equals, all are named.
+    """
+    found: dict[Any, list[tuple[Path, str | None, Any]]] = {}
+    for number, error in enumerate(errors):
+        path, branch, choice = _real_path(document, error["loc"])
+        key = number if choice is None else choice
+        found.setdefault(key, []).append((path, branch, error))
+    problems = []
+    for alternatives in found.values():
+        farthest = max(len(path) for path, _, _ in alternatives)
+        meant: dict[Path, list[Problem]] = {}
+        for path, branch, error in alternatives:
+            if len(path) == farthest:
+                problem = _problem(document, path, branch, error)
+                meant.setdefault(path, []).append(problem)
+        problems += [_join(each) for each in meant.values()]
+    return problems
+
+
+def _join(forms: list[Problem]) -> Problem:
+    first = forms[0]
+    expected = " or ".join(dict.fromkeys(form.expected for form in forms))
+    return Problem(first.path, first.place, first.found, expected, first.cure)
+
+
+def _problem(document: Any, path: Path, branch: str | None, error: Any) -> Problem:
+    """Turns one fault that pydantic found into ours."""
+    place = _place(document, path)
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return _kind_problem(path, place, error["input"])
+    if kind == "extra_forbidden":
+        known = _known_keys(path, branch)
+        cure = nearest(path[-1], known, "remove it")
+        found = f"unknown key {brief(path[-1])}"
+        return Problem(path, place, found, f"one of {', '.join(known)}", cure)
+    if kind == "missing":
+        cure = "add it"
+        return Problem(
+            path, place, f"no key {path[-1]!r}", f"the key {path[-1]!r}", cure
+        )
+    found = brief(error["input"])
+    if path == ("format_version",):
+        newer = type(error["input"]) is int and error["input"] > FORMAT_VERSION
+        cure = "use a newer capsjax" if newer else "correct it"
+        return Problem(path, place, found, f"{FORMAT_VERSION}, the version known", cure)
+    if kind == "string_pattern_mismatch":
+        expected = "a name of letters, digits, '_', '.', '-', parts separated by '/'"
+        return Problem(path, place, found, expected, "rename it")
+    cure = "correct the value"
+    return Problem(path, place, found, _expected(kind, context, error["msg"]), cure)
+
+
+def _kind_problem(path: Path, place: str, value: Any) -> Problem:
+    """An unknown kind, or none."""
+    registry = _registry(path)
+    expected = f"one of {', '.join(sorted(registry))}"
+    tag = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or "kind" not in value:
+        found = f"no kind, in {brief(value)}"
+        cure = 'name the kind: {"kind": ...}'
+    else:
+        found = f"unknown kind {brief(tag)}"
+        cure = nearest(tag, registry, f"use a known {registry.noun}, or register it")
+    step = ("kind",) if isinstance(value, dict) else ()
+    return Problem((*path, *step), place, found, expected, cure)
+
+
+_EXPECTED = {
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "int_parsing_size": "a smaller integer",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "string_too_short": "text of at least {min_length} characters",
+    "string_too_long": "text of at most {max_length} characters",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "an object",
+    "none_required": "null",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "literal_error": "{expected}",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+}
+
+
+def _expected(kind: str, context: dict[str, Any], message: str) -> str:
+    if kind == "missing_sentinel_error" or kind not in _EXPECTED:
+        return message.removeprefix("Input should be ")
+    return _EXPECTED[kind].format(**context).replace("None", "null")
+
+
+def _real_path(document: Any, loc: tuple[Any, ...]) -> tuple[Path, str | None, Any]:
+    """Drops from a location the steps that name a form, not a place.
+
+    Returns:
+        The path in the document; the kind stepped through, if any; and the path of
+        the value that may take several forms, if the location lies in one of them.
+    """
+    at = _kind_step(loc)
+    branch = loc[at] if at is not None and at < len(loc) else None
+    steps = [step for i, step in enumerate(loc) if i != at]
+    path: list[Any] = []
+    choice = None
+    value = document
+    for i, step in enumerate(steps):
+        if isinstance(value, dict) and isinstance(step, str):
+            if step not in value and i < len(steps) - 1:
+                choice = choice or tuple(path)
+                continue
+            if step == "[key]" and step not in value:
+                continue
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int):
+            value = value[step] if step < len(value) else None
+        elif step != "[key]":
+            choice = choice or tuple(path)
+            continue
+        else:
+            continue
+        path.append(step)
+    return tuple(path), branch, choice
+
+
+def _kind_step(loc: tuple[Any, ...]) -> int | None:
+    """Which step of a location is a kind's name: the form is one of a tagged union."""
+    if loc[:1] == ("losses",):
+        return 2 if len(loc) > 2 and loc[2] != "[key]" else None
+    part = loc[2] if len(loc) > 2 and loc[0] == "capsules" else None
+    return {"from": 4, "cap": 3}.get(part) if isinstance(part, str) else None
+
+
+def _place(document: Any, path: Path) -> str:
+    """Names the capsule or input and, within it, the edge and the key."""
+    if not path:
+        return "the document"
+    part = path[0]
+    if part == "losses" and len(path) > 1:
+        return ", ".join([f"loss on {brief(path[1])}", *_rest(path[2:])])
+    if part not in ("inputs", "capsules") or len(path) < 2:
+        return format_path(path)
+    item = document[part][path[1]]
+    noun = "input" if part == "inputs" else "capsule"
+    place = f"{noun} number {int(path[1]) + 1}"
+    if isinstance(item, dict) and isinstance(item.get("name"), str):
+        place = f"{noun} {brief(item['name'])}"
+    if len(path) > 3 and path[2] == "from":
+        edge = item["from"][path[3]]
+        source = edge.get("source") if isinstance(edge, dict) else None
+        which = f"edge {int(path[3]) + 1}"
+        if isinstance(source, str):
+            which = f"edge from {brief(source)}"
+        return ", ".join([place, which, *_rest(path[4:])])
+    return ", ".join([place, *_rest(path[2:])])
+
+
+def _rest(path: Path) -> list[str]:
+    return [format_path(path)] if path else []
+
+
+def _registry(path: Path) -> Any:
+    if path[0] == "losses":
+        return LOSSES
+    return WEIGHTINGS if path[2] == "from" else CAPS
+
+
+def _known_keys(path: Path, branch: str | None) -> list[str]:
+    """The keys that may stand where an unknown one was found."""
+    if len(path) == 1:
+        return known_keys("document")
+    if path[0] == "inputs" and len(path) == 3:
+        return known_keys("input")
+    if path[0] == "capsules" and len(path) == 3:
+        return known_keys("capsule")
+    if branch is None:
+        return []
+    part = {"losses": "loss"}.get(str(path[0])) or (
+        "edge" if path[2] == "from" else "cap"
+    )
+    return known_keys(part, branch)
