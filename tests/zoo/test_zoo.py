@@ -13,6 +13,7 @@ COUNTS = {
     "figure-12": 12_763,
     "lenet-5": 61_706,
     "capsnet": 6_804_224,
+    "capsnet-digits": 74_656,
 }
 SHAPES = {
     "mlp": {"h1": (7,), "h2": (7,), "h3": (7,), "y": (4,)},
