@@ -4,6 +4,8 @@
 whose backward pass is universal backpropagation (Li & Shan, arXiv 1805.03551).
 """
 
+from typing import TYPE_CHECKING, Any
+
 from capsjax import caps as caps
 from capsjax import losses as losses
 from capsjax import weightings as weightings
@@ -44,3 +46,15 @@ from capsjax.weightings import reshape as reshape
 from capsjax.weightings import scale as scale
 from capsjax.weightings import transpose as transpose
 from capsjax.weightings import vote as vote
+
+if TYPE_CHECKING:
+    from capsjax import view as view
+
+
+def __getattr__(name: str) -> Any:
+    """Imports `capsjax.view` when it is first asked for: pictures take a while."""
+    if name == "view":
+        import importlib
+
+        return importlib.import_module("capsjax.view")
+    raise AttributeError(f"module 'capsjax' has no attribute {name!r}")

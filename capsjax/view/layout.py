@@ -1,0 +1,206 @@
+"""Where capsules, labels and lines go: layers, without any drawing.
+
+Each edge gets a vertex of its own in the layout, which bears its label. So labels
+never overlap, and several edges between two capsules lie side by side. Layers and the
+order in them are found by the method of Sugiyama, Tagawa & Toda (1981), as implemented
+by fast-sugiyama; the distances are ours, because they depend on the sizes of texts.
+
+Coordinates here: `along` the flow of data, and `across` it.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Literal
+
+Point = tuple[float, float]
+Size = tuple[float, float]
+
+_NARROW, _WIDE, _SLOPE = 0.26, 1.0, 0.22
+_ACROSS_GAP = 0.26
+_UNIT = 1000.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Positions in inches, the first layer at 0, as (along, across).
+
+    Attributes:
+        vertices: Centers of the capsules, in the order given.
+        labels: Centers of the edges' labels, in the order given.
+        paths: For each edge the points it passes, from border to border. It is
+            straight from each even point to the next odd one, and bends from each
+            odd point to the next even one.
+        size: Extent of everything.
+    """
+
+    vertices: tuple[Point, ...]
+    labels: tuple[Point, ...]
+    paths: tuple[tuple[Point, ...], ...]
+    size: Size
+
+
+def layered(
+    vertices: Sequence[Size], edges: Sequence[tuple[int, int]], labels: Sequence[Size]
+) -> Layout:
+    """Lays out a directed acyclic graph in layers.
+
+    Args:
+        vertices: Size of each capsule, (along, across), in inches.
+        edges: Source and target of each edge, as indices of vertices.
+        labels: Size of each edge's label; (0, 0) for none.
+
+    Returns:
+        The layout.
+
+    Example:
+        >>> layout = layered([(1, 1), (1, 1)], [(0, 1)], [(0.5, 0.2)])
+        >>> [round(along, 2) for along, _ in layout.vertices]
+        [0.5, 2.52]
+    """
+    sizes = [*vertices, *labels]
+    if not edges:
+        return _stacked(vertices)
+    layer, across, chains = _sugiyama(len(vertices), edges, sizes)
+    extents = defaultdict(float)
+    for i, size in enumerate(sizes):
+        extents[layer[i]] = max(extents[layer[i]], size[0])
+    centers = _layer_centers(extents, layer, across, chains)
+
+    def passage(i: int) -> tuple[Point, Point]:
+        """Where a line enters and leaves the layer of vertex i."""
+        half = (sizes[i][0] if i < len(vertices) else extents[layer[i]]) / 2
+        center = centers[layer[i]]
+        return (center - half, across[i]), (center + half, across[i])
+
+    paths = []
+    for chain in chains:
+        middle = [point for i in chain[1:-1] for point in passage(i)]
+        paths.append((passage(chain[0])[1], *middle, passage(chain[-1])[0]))
+    places = [(centers[layer[i]], across[i]) for i in range(len(sizes))]
+    ends = [across[i] + size[1] / 2 for i, size in enumerate(sizes)]
+    ends += across.values()
+    return Layout(
+        tuple(places[: len(vertices)]),
+        tuple(places[len(vertices) :]),
+        tuple(paths),
+        (centers[-1] + extents[len(centers) - 1] / 2, max(ends)),
+    )
+
+
+def _stacked(vertices: Sequence[Size]) -> Layout:
+    """Capsules without edges, one beside the other."""
+    along = max(size[0] for size in vertices)
+    places, end = [], 0.0
+    for size in vertices:
+        places.append((along / 2, end + size[1] / 2))
+        end += size[1] + _ACROSS_GAP
+    return Layout(tuple(places), (), (), (along, end - _ACROSS_GAP))
+
+
+def _sugiyama(
+    count: int, edges: Sequence[tuple[int, int]], sizes: Sequence[Size]
+) -> tuple[dict[int, int], dict[int, float], list[list[int]]]:
+    """Layer and position across of each vertex; for each edge the vertices it passes.
+
+    Vertices are the capsules, then the labels, then what the library adds where a
+    line crosses a layer.
+    """
+    halves = []
+    for k, (source, target) in enumerate(edges):
+        halves += [(source, count + k), (count + k, target)]
+    spacing = max(size[1] for size in sizes) + _ACROSS_GAP
+    positions, links = _clearest(halves)
+    heights = sorted({place[1] for _, place in positions}, reverse=True)
+    rank = {height: i for i, height in enumerate(heights)}
+    layer = {int(i): rank[place[1]] for i, place in positions}
+    across = {int(i): place[0] / _UNIT * spacing for i, place in positions}
+    start = min(across[i] - size[1] / 2 for i, size in enumerate(sizes))
+    start = min(start, *across.values())
+    across = {i: place - start for i, place in across.items()}
+
+    chains = _chains([(int(a), int(b)) for a, b in links], len(sizes))
+    whole = [
+        [*chains[source, count + k], *chains[count + k, target][1:]]
+        for k, (source, target) in enumerate(edges)
+    ]
+    return layer, across, whole
+
+
+def _clearest(edges: Sequence[tuple[int, int]]) -> tuple[Any, Any]:
+    """Positions and links of the variant of the method with the fewest crossings."""
+    import fast_sugiyama
+
+    methods: tuple[Literal["barycenter", "median"], ...] = ("barycenter", "median")
+    orders = edges, edges[::-1]
+    best: tuple[Any, Any] = ((), ())
+    fewest = math.inf
+    for transpose, method, order in itertools.product((True, False), methods, orders):
+        ((positions, _, _, links),) = fast_sugiyama.from_edges(
+            order,
+            minimum_length=1,
+            vertex_spacing=_UNIT,
+            dummy_vertices=True,
+            transpose=transpose,
+            crossing_minimization=method,
+        )
+        links = tuple(links or ())
+        count = _crossings(dict(positions), links)
+        if count < fewest:
+            best, fewest = (positions, links), count
+        if count == 0:
+            break
+    return best
+
+
+def _crossings(places: dict[Any, Point], links: Sequence[tuple[Any, Any]]) -> int:
+    """How many pairs of links between the same two layers cross."""
+    gaps = defaultdict(list)
+    for a, b in links:
+        (start, level), (end, _) = places[a], places[b]
+        gaps[level].append((start, end))
+    return sum(
+        (a - c) * (b - d) < 0
+        for pairs in gaps.values()
+        for (a, b), (c, d) in itertools.combinations(pairs, 2)
+    )
+
+
+def _chains(
+    links: Sequence[tuple[int, int]], real: int
+) -> dict[tuple[int, int], list[int]]:
+    """From real vertex to real vertex, all that lies between: numbers from `real` on.
+
+    Such a vertex has one link in and one link out.
+    """
+    after = {a: b for a, b in links if a >= real}
+    found = {}
+    for first, then in links:
+        if first < real:
+            chain = [first, then]
+            while chain[-1] >= real:
+                chain.append(after[chain[-1]])
+            found[first, chain[-1]] = chain
+    return found
+
+
+def _layer_centers(
+    extents: dict[int, float],
+    layer: dict[int, int],
+    across: dict[int, float],
+    chains: list[list[int]],
+) -> list[float]:
+    """Position of each layer along the flow; wider gaps where lines bend far."""
+    bend = defaultdict(float)
+    for chain in chains:
+        for a, b in zip(chain, chain[1:], strict=False):
+            bend[layer[b]] = max(bend[layer[b]], abs(across[a] - across[b]))
+    centers, end = [], 0.0
+    for i in range(len(extents)):
+        if i:
+            end += min(_WIDE, _NARROW + _SLOPE * bend[i])
+        centers.append(end + extents[i] / 2)
+        end += extents[i]
+    return centers

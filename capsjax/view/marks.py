@@ -1,0 +1,184 @@
+"""The marks of a drawing: capsules, symbols, lines. All sizes in inches."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from capsjax.graph.typed import TypedEdge, TypedGraph
+from capsjax.view import labels
+from capsjax.view.layout import Point, Size
+
+INK, SOFT, LINE = "#1f2933", "#52606d", "#7b8794"
+_FILLS = {"input": "#e4effa", "hidden": "#ffffff", "output": "#fdf3e0"}
+_BORDERS = {"input": "#3a78b5", "hidden": "#52606d", "output": "#c27803"}
+_ROW = 0.19
+_RADIUS = 0.14
+_NAME, _TEXT, _SMALL = 10.5, 9.0, 8.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """A capsule as it is drawn.
+
+    Attributes:
+        name: Name of the capsule.
+        role: "input", "hidden" or "output".
+        rows: Text, size, color and weight of each line, from top to bottom.
+    """
+
+    name: str
+    role: str
+    rows: tuple[tuple[str, float, str, str], ...]
+
+    @property
+    def size(self) -> Size:
+        """Width and height."""
+        widths = [text_width(text, size, weight) for text, size, _, weight in self.rows]
+        return max(0.8, max(widths) + 0.26), _ROW * len(self.rows) + 0.16
+
+    def draw(self, axes: Any, center: Point) -> None:
+        """Draws the box with its rows around a center."""
+        from matplotlib.patches import FancyBboxPatch
+
+        width, height = self.size
+        x, y = center
+        corner = x - width / 2, y - height / 2
+        style = f"round,pad=0,rounding_size={min(0.16, height / 2)}"
+        line = 1.2 if self.role == "hidden" else 1.6
+        patch = FancyBboxPatch(
+            corner, width, height, boxstyle=style, linewidth=line, zorder=3
+        )
+        patch.set(facecolor=_FILLS[self.role], edgecolor=_BORDERS[self.role])
+        axes.add_patch(patch)
+        top = y - _ROW * (len(self.rows) - 1) / 2
+        for i, (text, size, color, weight) in enumerate(self.rows):
+            style = {"size": size, "color": color, "weight": weight, "zorder": 4}
+            axes.text(x, top + i * _ROW, text, ha="center", va="center", **style)
+
+
+def boxes(typed: TypedGraph) -> list[Box]:
+    """The inputs and capsules of a graph as boxes, in order."""
+    losses = {each.output: each.loss for each in typed.losses}
+
+    def box(name: str, role: str, *rows: tuple[str, float, str, str]) -> Box:
+        head = (labels.name_words(name), _NAME, INK, "bold")
+        return Box(name, role, (head, *(row for row in rows if row[0])))
+
+    found = [
+        box(name, "input", (labels.shape_words(shape), _TEXT, SOFT, "normal"))
+        for name, shape in typed.inputs
+    ]
+    for capsule in typed.capsules:
+        role = "output" if capsule.name in typed.outputs else "hidden"
+        shape = labels.shape_words(capsule.output)
+        rows = [
+            (labels.capsule_words(capsule), _TEXT, INK, "normal"),
+            (shape, _TEXT, SOFT, "normal"),
+        ]
+        if capsule.name in losses:
+            words = labels.loss_words(losses[capsule.name])
+            rows.append((f"loss: {words}", _TEXT, "#8d5300", "normal"))
+        found.append(box(capsule.name, role, *rows))
+    return found
+
+
+def label_size(edge: TypedEdge, down: bool) -> Size:
+    """Width and height that an edge's symbol and words need, the symbol in the middle.
+
+    The words stand below the symbol, or beside it where data flows down.
+    """
+    if not edge.weighting.symbol:
+        return (0.0, 0.0)
+    words = labels.edge_words(edge.weighting)
+    width = text_width(words, _SMALL) if words else 0.0
+    if down:
+        return 2 * (_RADIUS + (width + 0.08 if words else 0.0)), 2 * _RADIUS
+    return max(2 * _RADIUS, width), 2 * (_RADIUS + (0.2 if words else 0.0))
+
+
+def draw_label(axes: Any, edge: TypedEdge, center: Point, down: bool) -> None:
+    """Draws an edge's symbol in a circle, and its words."""
+    from matplotlib.patches import Circle
+
+    symbol = edge.weighting.symbol
+    if not symbol:
+        return
+    x, y = center
+    circle = Circle(center, _RADIUS, facecolor="white", edgecolor=LINE, zorder=3)
+    axes.add_patch(circle)
+    _draw_symbol(axes, symbol, center, 11.0 if len(symbol) == 1 else 9.0)
+    words = labels.edge_words(edge.weighting)
+    style: dict[str, Any] = {"size": _SMALL, "color": SOFT, "va": "center", "zorder": 4}
+    if down:
+        axes.text(x + _RADIUS + 0.07, y, words, ha="left", **style)
+    else:
+        axes.text(x, y + _RADIUS + 0.1, words, ha="center", **style)
+
+
+def _draw_symbol(axes: Any, symbol: str, center: Point, size: float) -> None:
+    """Draws a symbol with its ink, not its line of text, in the middle of a circle."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.transforms import Affine2D
+
+    path = _text_path(symbol, size, "normal")
+    ink = path.get_extents()
+    middle = Affine2D().translate(-(ink.x0 + ink.x1) / 2, -(ink.y0 + ink.y1) / 2)
+    # Paths of text count in points, upwards; the axes in inches, downwards.
+    place = middle.scale(1 / 72, -1 / 72).translate(*center)
+    patch = PathPatch(path.transformed(place), facecolor=INK, linewidth=0, zorder=4)
+    patch.set_snap(False)
+    axes.add_patch(patch)
+
+
+def draw_line(
+    axes: Any, path: Sequence[Point], place: Callable[[Point], Point]
+) -> None:
+    """Draws an edge with an arrowhead, along a path as `layout.Layout` gives it.
+
+    Args:
+        axes: Where.
+        path: Points as (along, across); bends lie between odd and even points.
+        place: From (along, across) to the axes' coordinates.
+    """
+    from matplotlib.patches import FancyArrowPatch
+    from matplotlib.path import Path
+
+    points, codes = [path[0]], [Path.MOVETO]
+    for i, (a, b) in enumerate(zip(path, path[1:], strict=False)):
+        if i % 2:
+            points.append(b)
+            codes.append(Path.LINETO)
+        else:
+            middle = (a[0] + b[0]) / 2
+            points += [(middle, a[1]), (middle, b[1]), b]
+            codes += [Path.CURVE4] * 3
+    curve = Path([place(point) for point in points], codes)
+    style = "-|>,head_length=4.5,head_width=2.2"
+    arrow = FancyArrowPatch(path=curve, arrowstyle=style, linewidth=1.1, color=LINE)
+    arrow.set(joinstyle="miter", capstyle="butt", zorder=2)
+    axes.add_patch(arrow)
+
+
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """Width of a line of text, in inches."""
+    return float(_text_path(text, size, weight).get_extents().x1) / 72 if text else 0.0
+
+
+@functools.lru_cache(maxsize=4096)
+def _text_path(text: str, size: float, weight: str) -> Any:
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    font = FontProperties(family="DejaVu Sans", weight=weight, size=size)
+    return TextPath((0, 0), text, size=size, prop=font)
+
+
+def legend(typed: TypedGraph) -> str:
+    """What the symbols of a graph mean: `∗ conv   × matmul`."""
+    meaning = {}
+    for capsule in typed.capsules:
+        for edge in capsule.edges:
+            if edge.weighting.symbol:
+                meaning[edge.weighting.symbol] = edge.weighting.kind
+    return "     ".join(f"{symbol} {kind}" for symbol, kind in meaning.items())
