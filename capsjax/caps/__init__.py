@@ -20,8 +20,8 @@ from capsjax.caps.distributions import Softmax as softmax
 from capsjax.caps.pooling import AvgPool as avg_pool
 from capsjax.caps.pooling import GlobalAvgPool as global_avg_pool
 from capsjax.caps.pooling import MaxPool as max_pool
+from capsjax.caps.routing import Route as route
 from capsjax.caps.vectors import Length as length
-from capsjax.caps.vectors import Route as route
 from capsjax.caps.vectors import Squash as squash
 
 __all__ = [

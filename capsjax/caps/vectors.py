@@ -1,4 +1,4 @@
-"""Capsule functions on vectors along the last axis: squash, length, route.
+"""Capsule functions on vectors along the last axis: squash and length.
 
 squash (Sabour et al. 2017, equation 1), with q = |U|^2:
 
@@ -7,15 +7,6 @@ squash (Sabour et al. 2017, equation 1), with q = |U|^2:
 
 At U = 0 both terms vanish (the second is of the order of |U|), though f' itself is
 infinite there; the rule, and the forward under autodiff, give 0 and not NaN.
-
-route (Sabour et al. 2017, procedure 1), lower capsules l, upper capsules u, votes
-U[l, u] (vectors), all logits zero at first:
-
-    repeat r times:  c[l, u] = softmax over u of b[l, u]
-                     v[u]    = squash(sum over l of c[l, u] U[l, u])
-                     b[l, u] = b[l, u] + U[l, u] . v[u]       (not after the last)
-
-Gradients flow through all iterations.
 """
 
 import math
@@ -26,7 +17,7 @@ import jax.numpy as jnp
 
 from capsjax.caps.base import Cap, Kept, register_cap
 from capsjax.graph.errors import ShapeError
-from capsjax.graph.kinds import Count, Shape
+from capsjax.graph.kinds import Shape
 
 
 def _root(q: jax.Array) -> jax.Array:
@@ -103,31 +94,3 @@ class Length(_OfVectors):
 
     def flops(self, shape: Shape) -> int:
         return 2 * math.prod(shape)
-
-
-@register_cap("route")
-class Route(Cap):
-    """Routing by agreement: votes [lower, upper, dimension] to [upper, dimension]."""
-
-    iterations: Count = 3
-
-    def output_shape(self, shape: Shape) -> Shape:
-        if len(shape) != 3:
-            raise ShapeError(
-                f"U of shape {shape}",
-                "votes: [lower capsules, upper capsules, dimension]",
-                "weight the lower capsules by `vote`",
-            )
-        return shape[1:]
-
-    def forward(self, u: jax.Array) -> jax.Array:
-        lower, upper = u.shape[1:3]
-        y = squash(jnp.sum(u, axis=1) / upper)  # zero logits: all couplings equal
-        b = jnp.zeros((u.shape[0], lower, upper), u.dtype)
-        for _ in range(self.iterations - 1):
-            b = b + jnp.einsum("bluo,buo->blu", u, y)
-            y = squash(jnp.einsum("blu,bluo->buo", jax.nn.softmax(b), u))
-        return y
-
-    def flops(self, shape: Shape) -> int:
-        return (4 * self.iterations - 2) * math.prod(shape)
