@@ -72,11 +72,11 @@ def capsule_words(capsule: TypedCapsule) -> str:
 
 
 def name_words(name: str) -> str:
-    """A name for a drawing: long ones without their middle, dollars no formula."""
-    if len(name) > _LONGEST:
-        half = _LONGEST // 2
-        name = f"{name[: half - 1]}…{name[-half + 1 :]}"
-    return name.replace("$", r"\$")
+    """A name for a drawing: long ones without their middle."""
+    if len(name) <= _LONGEST:
+        return name
+    half = _LONGEST // 2
+    return f"{name[: half - 1]}…{name[-half + 1 :]}"
 
 
 def _window(kind: Kind) -> str:

@@ -43,11 +43,11 @@ def summary(graph: Graph | Network) -> "Table":
     typed = net.typed
     count = typed.parameter_count
     title = f"{typed.graph.name}: {count:,} parameters, {4 * count:,} bytes in float32"
-    losses = [f"{x.output}: {labels.loss_words(x.loss)}" for x in typed.losses]
+    losses = [f"{labels.loss_words(x.loss)} on {x.output}" for x in typed.losses]
     table = Table(
         title=Text(title, "bold"),
         title_justify="left",
-        caption=Text("; ".join(["losses", *losses])) if losses else None,
+        caption=Text("loss: " + "; ".join(losses)) if losses else None,
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         show_footer=True,

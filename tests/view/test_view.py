@@ -132,14 +132,6 @@ def test_long_names_are_shortened_in_the_middle():
     assert "the_first_of_very…ery_many_capsules" in [t.get_text() for t in axes.texts]
 
 
-def test_dollars_are_no_formula():
-    x = cj.input("$x^2$", (2,))
-    graph = cj.graph(cj.capsule("h", cj.identity(x)), name="$a$")
-    (axes,) = cj.view.draw(graph).figure.axes
-    extents(cj.view.draw(graph))
-    assert r"\$x^2\$" in [text.get_text() for text in axes.texts]
-
-
 def test_layout_of_a_capsule_alone():
     layout = layered([(1.0, 0.5)], [], [])
     assert layout.vertices == ((0.5, 0.25),) and layout.size == (1.0, 0.5)

@@ -1,0 +1,272 @@
+"""The command line: `capsjax train|check|show|explain SPEC`.
+
+Each command says what it will do, shows progress, and ends with where the results are.
+It exits with 0; with 1 and one message if what it was given is no good; with 2 if it
+was called in the wrong way; with 130 if it was interrupted.
+"""
+
+import difflib
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import capsjax as cj
+
+if TYPE_CHECKING:
+    from capsjax.training.data import Data
+
+app = typer.Typer(
+    name="capsjax",
+    help="""Deep networks as graphs of capsules, compiled by JAX.
+
+    [bold]SPEC[/bold] is a JSON document that declares a graph, or the name of a known
+    network: """
+    + ", ".join(cj.zoo.names())
+    + """. A file wins over a name.""",
+    epilog="Start with: [bold]capsjax train capsnet-digits[/bold]",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+Spec = Annotated[
+    str,
+    typer.Argument(
+        metavar="SPEC",
+        help="A JSON document, or a network of the zoo.",
+        show_default=False,
+    ),
+]
+
+
+def main() -> None:
+    """The entry point `capsjax`."""
+    app(prog_name="capsjax")
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """Enters a command whose errors of bad input become one message."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except KeyboardInterrupt:
+            typer.echo("\ncapsjax: interrupted; nothing was saved", err=True)
+            raise typer.Exit(130) from None
+        except (OSError, ValueError) as error:
+            typer.echo(f"capsjax: {_message(error)}", err=True)
+            raise typer.Exit(1) from None
+
+    return app.command()(command)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+@_command
+def train(
+    spec: Spec,
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="SOURCE",
+            help="[bold]digits[/bold] (1,797 handwritten digits of 8x8 pixels), a "
+            "folder of idx files as MNIST has them, or an .npz file with x_train, "
+            "y_train, x_test, y_test.",
+        ),
+    ] = "digits",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 20,
+    batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 32,
+    learning_rate: Annotated[
+        float, typer.Option(min=0.0, help="Learning rate of Adam.")
+    ] = 1e-3,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, max=2**31 - 1, help="Decides initial parameters and order."
+        ),
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for the results, new or empty; runs/NAME-DATA, with a number "
+            "if there is one already, if left out.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Train a network with Adam and save the result.
+
+    Saves graph, parameters, history, learning curves and a drawing in a folder.
+
+    [bold]Examples[/bold]
+
+      capsjax train capsnet-digits
+
+      capsjax train lenet-5 --data path/to/mnist --epochs 3
+
+      capsjax train my-network.json --data my-data.npz --out runs/first
+    """
+    net = cj.compile(_graph(spec))
+    examples = cj.load_data(data)
+    folder = _folder(out, net, examples)
+    typer.echo(
+        f"Train {_described(net)} on {examples.name}: {len(examples.train):,} examples "
+        f"to learn from, {len(examples.test):,} to judge by.\n"
+        f"Epochs {epochs}, batch size {batch_size}, Adam with learning rate "
+        f"{learning_rate:g}, seed {seed}. Results will be in {folder}."
+    )
+    import optax  # here: --help shall not wait for it
+
+    run = cj.fit(
+        net,
+        examples,
+        optimizer=optax.adam(learning_rate),
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    pictures = {
+        "learning-curves.svg": cj.view.learning_curves(run.history).svg.encode(),
+        "graph.svg": cj.view.draw(net).svg.encode(),
+    }
+    run.save(folder, pictures)
+    typer.echo(_result(run.history.iloc[-1].to_dict()))
+    typer.echo(f"Results in {folder}:")
+    for path in sorted(folder.iterdir()):
+        typer.echo(f"  {path.name:24}{_CONTENTS.get(path.name, '')}")
+
+
+_CONTENTS = {
+    "graph.json": "the network; capsjax show reads it",
+    "graph.svg": "a drawing of the network",
+    "history.csv": "loss and metrics of each epoch",
+    "learning-curves.svg": "the same as curves",
+    "parameters.safetensors": "the trained parameters by name",
+}
+
+
+@_command
+def check(spec: Spec) -> None:
+    """Check a network: every fault is named with its place and its cure.
+
+    [bold]Example[/bold]
+
+      capsjax check my-network.json
+    """
+    graph = _graph(spec)
+    net = cj.compile(graph)
+    typer.echo(f"Sound: {_described(net)}.")
+    for each in graph.inputs:
+        typer.echo(f"  input {each.name}: {each.shape}")
+    losses = dict(graph.losses)
+    for name in graph.outputs:
+        loss = f", loss {losses[name]}" if name in losses else ""
+        typer.echo(f"  output {name}: {net.shapes[name].output}{loss}")
+    typer.echo(f"  content hash {cj.content_hash(graph)}")
+
+
+@_command
+def show(
+    spec: Spec,
+    svg: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also draw the network, to a file that ends in .svg or .png.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Show a network as a table: capsules, shapes, parameters, work; and as a drawing.
+
+    [bold]Examples[/bold]
+
+      capsjax show capsnet
+
+      capsjax show lenet-5 --svg lenet-5.svg
+    """
+    from rich.console import Console
+
+    net = cj.compile(_graph(spec))
+    if svg is not None:
+        cj.view.draw(net, svg)
+    Console().print(cj.view.summary(net))
+    if svg is not None:
+        typer.echo(f"Drawing in {svg}")
+
+
+@_command
+def explain(spec: Spec) -> None:
+    """Explain what the compiler makes of a network: each stage, and what it decided.
+
+    [bold]Example[/bold]
+
+      capsjax explain lenet-5
+    """
+    typer.echo(cj.explain(cj.compile(_graph(spec))))
+
+
+def _graph(spec: str) -> cj.Graph:
+    """A graph from a document or by its name in the zoo; a file wins."""
+    path = Path(spec)
+    if path.exists():
+        return cj.load(path)
+    if spec in cj.zoo.names():
+        return cj.zoo.graph(spec)
+    folder = path.parent
+    files = {each.name: str(each) for each in folder.glob("*.json")}
+    known = files | {name: name for name in cj.zoo.names()}
+    near = difflib.get_close_matches(path.name, known, n=1)
+    cure = f"did you mean {known[near[0]]!r}?" if near else "check the path"
+    names = ", ".join(cj.zoo.names())
+    raise ValueError(
+        f"no file and no known network {spec!r}; {cure}\n    known networks: {names}"
+    )
+
+
+def _folder(out: Path | None, net: cj.Network, data: "Data") -> Path:
+    """Where the results go: judged before training, not after it."""
+    if out is None:
+        first = Path("runs") / f"{net.graph.name}-{data.name}".replace("/", "-")
+        number, out = 1, first
+        while out.exists():
+            number += 1
+            out = first.with_name(f"{first.name}-{number}")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(
+            f"{out} exists and is not an empty folder; choose another for --out"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"{out.parent} can't be written to; choose another folder for --out"
+        )
+    return out
+
+
+def _described(net: cj.Network) -> str:
+    count = len(net.graph.capsules)
+    return f"{net.graph.name} ({count} capsules, {net.parameter_count:,} parameters)"
+
+
+def _result(last: dict[str, float]) -> str:
+    """The figures on data that was not learned from, in a sentence."""
+    found = {k: v for k, v in last.items() if k.startswith("validation_")} or last
+    figures = [
+        f"{name.removeprefix('validation_').replace('_', ' ')} "
+        + (f"{value:.2%}" if name.endswith("accuracy") else f"{value:.4g}")
+        for name, value in found.items()
+        if name not in ("epoch", "seconds")
+    ]
+    judged = "Test " if found is not last else "Training "
+    return f"{judged}{', '.join(figures)}, after {last['seconds']:.0f} s of training."

@@ -1,0 +1,237 @@
+"""The command line: what it prints, where results are, and how it fails."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import capsjax as cj
+from capsjax.cli import app
+
+COMMANDS = ("train", "check", "show", "explain")
+RESULTS = {
+    "graph.json",
+    "graph.svg",
+    "history.csv",
+    "learning-curves.svg",
+    "parameters.safetensors",
+}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs a command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def call(*arguments: str):
+        return CliRunner().invoke(app, arguments, prog_name="capsjax")
+
+    return call
+
+
+@pytest.fixture
+def document(tmp_path):
+    """A small network for the digits, as a document."""
+    image = cj.input("image", (8, 8, 1))
+    flat = cj.capsule("flat", cj.reshape(image, (-1,)), bias=None)
+    digit = cj.capsule("digit", cj.matmul(flat, 10), cap="softmax")
+    graph = cj.graph(digit, name="linear", losses={"digit": "cross_entropy"})
+    cj.save(graph, tmp_path / "linear.json")
+    return "linear.json"
+
+
+def test_help_names_commands_and_networks(run):
+    result = run("--help")
+    assert result.exit_code == 0
+    text = " ".join(result.output.split())
+    for word in (*COMMANDS, *cj.zoo.names(), "capsjax train capsnet-digits"):
+        assert word in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_has_an_example(run, command):
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert f"capsjax {command} " in result.output.split("Example")[1]
+
+
+def test_train_saves_a_run_folder(run, document):
+    result = run("train", document, "--epochs", "3", "--out", "deep/er/first")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(
+        "Train linear (2 capsules, 650 parameters) on digits: 1,442 examples to learn "
+        "from, 355 to judge by.\nEpochs 3, batch size 32, Adam with learning rate "
+        "0.001, seed 0. Results will be in deep/er/first.\nTest loss "
+    )
+    assert "Results in deep/er/first:\n  graph.json " in result.stdout
+    assert set(os.listdir("deep/er/first")) == RESULTS
+    assert cj.load("deep/er/first/graph.json") == cj.load(document)
+    history = pd.read_csv("deep/er/first/history.csv")
+    assert list(history["epoch"]) == [1, 2, 3]
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+
+
+def test_train_numbers_its_folders_and_repeats_itself(run, document):
+    for _ in range(2):
+        assert run("train", document, "--epochs", "1", "--seed", "7").exit_code == 0
+    assert sorted(os.listdir("runs")) == ["linear-digits", "linear-digits-2"]
+    first, second = (
+        cj.load_parameters(f"runs/{name}/parameters.safetensors")
+        for name in ("linear-digits", "linear-digits-2")
+    )
+    assert (first["digit"]["W"]["flat"] == second["digit"]["W"]["flat"]).all()
+
+
+def test_a_run_trained_can_be_shown(run, document):
+    assert run("train", document, "--epochs", "1", "--out", "first").exit_code == 0
+    result = run("show", "first/graph.json")
+    assert result.exit_code == 0 and "linear: 650 parameters" in result.output
+
+
+def test_check_says_what_is_sound(run):
+    result = run("check", "lenet-5")
+    assert result.exit_code == 0
+    assert result.stdout == (
+        "Sound: lenet-5 (8 capsules, 61,706 parameters).\n"
+        "  input image: (28, 28, 1)\n"
+        "  output digit: (10,), loss cross_entropy\n"
+        f"  content hash {cj.content_hash(cj.zoo.graph('lenet-5'))}\n"
+    )
+
+
+def test_show_draws(run):
+    for name in ("graph.svg", "graph.png"):
+        result = run("show", "capsnet-digits", "--svg", name)
+        assert result.exit_code == 0
+        assert "capsnet-digits: 74,656 parameters" in result.stdout
+        assert result.stdout.endswith(f"Drawing in {name}\n")
+        assert os.path.getsize(name) > 1000
+
+
+def test_explain_prints_the_stages(run):
+    result = run("explain", "mlp")
+    assert result.exit_code == 0
+    assert result.stdout == f"{cj.explain(cj.zoo.graph('mlp'))}\n"
+
+
+def test_a_file_wins_over_a_name(run, document):
+    os.rename(document, "lenet-5")
+    assert "Sound: linear (2 capsules" in run("check", "lenet-5").stdout
+
+
+KNOWN = "    known networks: " + ", ".join(cj.zoo.names()) + "\n"
+FAULTS = {
+    "unknown": (
+        ("check", "lenet5"),
+        "capsjax: no file and no known network 'lenet5'; did you mean 'lenet-5'?\n"
+        + KNOWN,
+    ),
+    "near-file": (
+        ("check", "liner.json"),
+        "capsjax: no file and no known network 'liner.json'; did you mean "
+        "'linear.json'?\n" + KNOWN,
+    ),
+    "far": (
+        ("explain", "zzz"),
+        "capsjax: no file and no known network 'zzz'; check the path\n" + KNOWN,
+    ),
+    "folder": (("check", "folder"), "capsjax: folder: Is a directory\n"),
+    "ending": (
+        ("show", "mlp", "--svg", "mlp.jpeg"),
+        "capsjax: mlp.jpeg: found the ending '.jpeg'; expected .svg or .png\n",
+    ),
+    "out": (
+        ("train", "linear.json", "--out", "full"),
+        "capsjax: full exists and is not an empty folder; choose another for --out\n",
+    ),
+    "locked": (
+        ("train", "linear.json", "--out", "linear.json/run"),
+        "capsjax: linear.json: File exists\n",
+    ),
+    "data": (
+        ("train", "linear.json", "--data", "digit"),
+        "capsjax: data source 'digit'\n"
+        "    found:    no such name, folder or file\n"
+        "    expected: 'digits', a folder of idx files (as MNIST has them), or an .npz "
+        "file\n"
+        "    cure:     did you mean 'digits'?\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), FAULTS.values(), ids=FAULTS)
+def test_bad_input_is_one_message(run, document, arguments, message):
+    os.makedirs("folder")
+    os.makedirs("full/of/things")
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert result.stderr == message
+    assert result.stdout == ""
+    assert not os.path.exists("runs")
+
+
+def test_faults_of_a_document_are_all_named(run, document):
+    with open(document) as file:
+        content = json.load(file)
+    content["capsules"][1]["cap"]["kind"] = "sofmax"
+    content["capsules"][0]["from"][0]["source"] = "imag"
+    with open("bad.json", "w") as file:
+        json.dump(content, file)
+    result = run("check", "bad.json")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("capsjax: graph 'linear' in 'bad.json' has 2 ")
+    assert "did you mean 'softmax'?" in result.stderr
+    assert "did you mean 'image'?" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_data_that_does_not_fit(run):
+    result = run("train", "lenet-5", "--epochs", "1")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("capsjax: ") and "image" in result.stderr
+    assert not os.path.exists("runs/lenet-5-digits")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("check",), ("train", "mlp", "--epochs", "0"), ("show", "mlp", "--sgv", "x.svg")],
+)
+def test_wrong_use_exits_with_2(run, arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert f"Usage: capsjax {arguments[0]} [OPTIONS]" in result.stderr
+
+
+SCRIPT = [sys.executable, "-c", "from capsjax.cli import main; main()"]
+
+
+def test_interrupted_training_exits_with_130(tmp_path):
+    arguments = ["train", "capsnet-digits", "--epochs", "100000"]
+    process = subprocess.Popen(
+        SCRIPT + arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert b"Train capsnet-digits" in process.stdout.readline()
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.endswith(b"capsjax: interrupted; nothing was saved\n")
+    assert b"Traceback" not in errors
+    assert not any(os.scandir(tmp_path / "runs"))
+
+
+def test_a_real_process_fails_with_one_message(tmp_path):
+    command = [*SCRIPT, "check", "nothing.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == (
+        "capsjax: no file and no known network 'nothing.json'; check the path\n" + KNOWN
+    )
