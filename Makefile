@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 DEPENDENCIES := $(VENV)/.dependencies
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-reference bench lint format lock clean
+.PHONY: help setup train test test-reference bench lint format schema lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,9 @@ lint: $(INSTALLED) ## Check style and types
 format: $(INSTALLED) ## Sort imports, fix what can be fixed, format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+schema: $(INSTALLED) ## Write the JSON Schema of documents into the package
+	$(BIN)/python -m capsjax.graph capsjax/graph/schema.json
 
 # One lock for every Python: where versions differ, lines carry markers.
 lock: $(INSTALLED) ## Take the newest versions into requirements-dev.txt

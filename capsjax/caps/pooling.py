@@ -43,7 +43,12 @@ class _Pool(Cap):
                     "padding smaller than the window: no window of zeros alone",
                     "less padding",
                 )
-        return self.window, stride, pads
+        # A step past the end is a step to the end: it bounds what the rules loop over.
+        room = [
+            max(n + before + behind - w, 0) + 1
+            for n, w, (before, behind) in zip(shape, self.window, pads, strict=False)
+        ]
+        return self.window, tuple(map(min, stride, room)), pads
 
     def output_shape(self, shape: Shape) -> Shape:
         window, stride, pads = self.geometry(shape)

@@ -201,18 +201,23 @@ def _first_maximum(
 def _counts(
     u_shape: Shape, window: Shape, stride: Shape, padding: Padding, dtype
 ) -> Array:
-    """How many real elements each window has: a product over the dimensions."""
-    counts = np.ones((1,) * len(u_shape))
+    """How many real elements each window has: a product over the dimensions.
+
+    Nothing of the input's size is made before the program runs.
+    """
+    if not any(itertools.chain(*padding)):
+        return jnp.asarray(math.prod(window), dtype)
+    counts = jnp.ones((1,) * len(u_shape), dtype)
     outputs = _outputs(u_shape, window, stride, padding)
     for axis, (o, k, s, (low, _)) in enumerate(
         zip(outputs, window, stride, padding, strict=True), 1
     ):
-        start = np.arange(o) * s - low
-        inside = np.minimum(start + k, u_shape[axis]) - np.maximum(start, 0)
+        start = lax.iota(jnp.int32, o) * s - low
+        inside = jnp.minimum(start + k, u_shape[axis]) - jnp.maximum(start, 0)
         shape = [1] * len(u_shape)
         shape[axis] = o
-        counts = counts * np.maximum(inside, 1).reshape(shape)
-    return jnp.asarray(counts, dtype)
+        counts = counts * jnp.maximum(inside, 1).reshape(shape).astype(dtype)
+    return counts
 
 
 # ---- writing windows

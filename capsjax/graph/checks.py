@@ -35,14 +35,16 @@ def check(graph: Graph) -> tuple[TypedGraph, list[Problem]]:
     """
     sources: Sources = {each.name: () for each in graph.inputs}
     for capsule in graph.capsules:
-        sources[capsule.name] = tuple([edge.source for edge in capsule.edges])
+        read = tuple([edge.source for edge in capsule.edges])
+        sources[capsule.name] = sources.get(capsule.name, ()) + read
     problems = _check_names(graph)
     problems += _check_references(graph, sources)
     order, rest = topological_order(sources)
     problems += _check_cycles(graph, sources, rest)
-    if not any(NAMELESS in read for read in sources.values()):
-        problems += _check_connected(sources)
-        problems += _check_read(graph, sources)
+    if not _has_nameless(sources):
+        unread = _check_read(graph, sources)
+        problems += unread
+        problems += _check_connected(sources, len(unread))
     problems += _check_outputs(graph, sources) + _check_losses(graph, sources)
     typed, more = infer(graph, order)
     return typed, problems + more
@@ -113,6 +115,9 @@ def _check_cycles(graph: Graph, sources: Sources, rest: list[str]) -> list[Probl
     position = {}
     if rest:
         position = {each.name: i for i, each in enumerate(graph.capsules)}
+        names = [each.name for each in (*graph.inputs, *graph.capsules)]
+        if len(set(names)) < len(names):
+            return []  # edges by name are ambiguous: a cycle may be none
     while rest and len(problems) < _MOST_CYCLES:
         cycle = find_cycle(sources, rest)
         source, reader = cycle[-2:]
@@ -138,9 +143,15 @@ def _check_cycles(graph: Graph, sources: Sources, rest: list[str]) -> list[Probl
     return problems
 
 
-def _check_connected(sources: Sources) -> list[Problem]:
+def _has_nameless(sources: Sources) -> bool:
+    """Whether a part of the document is not understood: what it reads is unknown."""
+    names = any(name.startswith(NAMELESS) for name in sources)
+    return names or any(NAMELESS in read for read in sources.values())
+
+
+def _check_connected(sources: Sources, unread: int) -> list[Problem]:
     parts = components(sources)
-    if len(parts) < 2:
+    if len(parts) - unread < 2:  # an input that nobody reads is reported as such
         return []
     shown = [f"{{{listing(map(quoted, part), 8)}}}" for part in parts[:9]]
     shown += ["{}"] * (len(parts) - len(shown))
@@ -157,6 +168,7 @@ def _check_connected(sources: Sources) -> list[Problem]:
 
 def _check_read(graph: Graph, sources: Sources) -> list[Problem]:
     read = {source for each in sources.values() for source in each}
+    inputs = graph.inputs if graph.capsules else ()
     return [
         Problem(
             ("inputs", i),
@@ -165,7 +177,7 @@ def _check_read(graph: Graph, sources: Sources) -> list[Problem]:
             "an edge from every input",
             "give a capsule an edge from it, or remove the input",
         )
-        for i, each in enumerate(graph.inputs)
+        for i, each in enumerate(inputs)
         if each.name not in read
     ]
 
@@ -181,6 +193,8 @@ def _check_outputs(graph: Graph, sources: Sources) -> list[Problem]:
             found, cure = "a name that stands in the list before", "list it once"
         elif name not in capsules and not name.startswith(NAMELESS):
             found = "an input" if name in sources else "no capsule of this name"
+            if not capsules and name not in sources:
+                continue  # the capsules are faulty altogether
             cure = suggest.cure(name, "remove it from the outputs")
             if name in sources:
                 cure = "name a capsule; one that reads the input by `identity` serves"
@@ -193,6 +207,8 @@ def _check_outputs(graph: Graph, sources: Sources) -> list[Problem]:
 
 def _check_losses(graph: Graph, sources: Sources) -> list[Problem]:
     outputs = set(graph.outputs)
+    if not outputs:
+        return []  # they are faulty altogether
     suggest = Suggestions(outputs)
     problems = []
     for name, loss in graph.losses:

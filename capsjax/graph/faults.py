@@ -1,5 +1,6 @@
 """What a document's types say: its faults, each with its place and its cure."""
 
+import re
 from typing import Any
 
 from pydantic import ValidationError
@@ -90,14 +91,19 @@ def _problem(document: Any, path: Path, branch: str | None, error: Any) -> Probl
         )
     found = brief(error["input"])
     if path == ("format_version",):
-        newer = type(error["input"]) is int and error["input"] > FORMAT_VERSION
-        cure = "use a newer capsjax" if newer else "correct it"
+        cure = f"write {FORMAT_VERSION}, without quotes"
+        if type(error["input"]) is int:
+            newer = error["input"] > FORMAT_VERSION
+            cure = "use a newer capsjax" if newer else "write it anew in this format"
         return Problem(path, place, found, f"{FORMAT_VERSION}, the version known", cure)
     if kind == "string_pattern_mismatch":
         expected = "a name of letters, digits, '_', '.', '-', parts separated by '/'"
         return Problem(path, place, found, expected, "rename it")
-    cure = "correct the value"
-    return Problem(path, place, found, _expected(kind, context, error["msg"]), cure)
+    if kind == "dict_type" and path and _names_kind(path):
+        return _kind_problem(path, place, error["input"])
+    expected = _expected(kind, context, error["msg"])
+    cure = _cure(kind, expected, error["input"])
+    return Problem(path, place, found, expected, cure)
 
 
 def _kind_problem(path: Path, place: str, value: Any) -> Problem:
@@ -105,7 +111,12 @@ def _kind_problem(path: Path, place: str, value: Any) -> Problem:
     registry = _registry(path)
     expected = f"one of {', '.join(sorted(registry))}"
     tag = value.get("kind") if isinstance(value, dict) else None
-    if not isinstance(value, dict) or "kind" not in value:
+    if not isinstance(value, dict):
+        found = brief(value)
+        expected = 'an object that names its kind, {"kind": ...}'
+        word = value if isinstance(value, str) and value in registry else "..."
+        cure = f'write {{"kind": "{word}"}}'
+    elif "kind" not in value:
         found = f"no kind, in {brief(value)}"
         cure = 'name the kind: {"kind": ...}'
     else:
@@ -140,9 +151,29 @@ _EXPECTED = {
 
 
 def _expected(kind: str, context: dict[str, Any], message: str) -> str:
-    if kind == "missing_sentinel_error" or kind not in _EXPECTED:
+    if kind not in _EXPECTED:
         return message.removeprefix("Input should be ")
     return _EXPECTED[kind].format(**context).replace("None", "null")
+
+
+def _cure(kind: str, expected: str, value: Any) -> str:
+    """What to do about a value that has not the type it should have."""
+    word = value.strip() if isinstance(value, str) else None
+    if kind in ("too_short", "too_long"):
+        return "add what is missing" if kind == "too_short" else "leave some out"
+    if "null" in expected and str(value).casefold() in ("none", "null", "false"):
+        return "write null, without quotes; in Python, None"
+    if word is not None and kind == "literal_error":
+        for choice in re.findall("'([^']*)'", expected):
+            if word.casefold() == choice.casefold():
+                return f"did you mean {choice!r}?"
+        return nearest(word, re.findall("'([^']*)'", expected), "correct the value")
+    if expected in ("an integer", "a number") and word and len(word) < 20:
+        if re.fullmatch(r"-?\d+", word):
+            return f"write {word}, without quotes"
+    if expected == "an integer" and isinstance(value, float) and value.is_integer():
+        return f"write {int(value)}" if abs(value) < 1e15 else "a smaller number"
+    return "correct the value"
 
 
 def _real_path(document: Any, loc: tuple[Any, ...]) -> tuple[Path, str | None, Any]:
@@ -211,6 +242,13 @@ def _place(document: Any, path: Path) -> str:
 
 def _rest(path: Path) -> list[str]:
     return [format_path(path)] if path else []
+
+
+def _names_kind(path: Path) -> bool:
+    """Whether an edge, a capsule function or a loss stands there."""
+    if path[0] == "losses":
+        return len(path) == 2
+    return path[0] == "capsules" and path[2:3] + path[4:] in (("cap",), ("from",))
 
 
 def _registry(path: Path) -> Any:

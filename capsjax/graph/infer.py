@@ -5,6 +5,7 @@ anything is allocated. Faults are collected; what lies behind one is passed over
 """
 
 import operator
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -35,16 +36,23 @@ def infer(graph: Graph, order: Iterable[str]) -> tuple[TypedGraph, list[Problem]
         The typed graph of what could be typed, and the problems found. It is whole
         if there are none.
     """
-    walk = _Walk({x.name: x.shape for x in graph.inputs if x.shape is not None})
+    counts = Counter(each.name for each in (*graph.inputs, *graph.capsules))
+    known = {
+        each.name: each.shape
+        for each in graph.inputs
+        if each.shape is not None and counts[each.name] == 1
+    }
+    walk = _Walk(known)
     position = {each.name: i for i, each in enumerate(graph.capsules)}
     typed = []
     for name in order:
-        if name in position and name not in walk.known:
+        if name in position:
             index = position[name]
             result = walk.type_capsule(graph.capsules[index], ("capsules", index))
             if result is not None:
-                walk.known[name] = result.output
                 typed.append(result)
+                if counts[name] == 1:  # else it is not known which one is meant
+                    known[name] = result.output
     caps = {capsule.name: capsule for capsule in typed}
     problems = walk.problems + _check_losses(graph, caps)
     losses = tuple(TypedLoss(name, loss) for name, loss in graph.losses)

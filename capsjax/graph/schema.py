@@ -4,15 +4,13 @@ The types are built from the three registries, so that a registered kind is at o
 valid in documents and present in the schema. pydantic validates them. They are typed
 dictionaries, not models, because those cost a third of the time.
 
-`python -m capsjax.graph.schema FILE` writes the schema of the library's own kinds; it
-is shipped as `capsjax/graph/schema.json` (`make schema`).
+The schema of the library's own kinds is shipped as `capsjax/graph/schema.json`;
+`make schema` writes it.
 """
 
 import dataclasses
 import functools
 import json
-import sys
-from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, Union, get_type_hints
 
 from annotated_types import Len
@@ -32,9 +30,14 @@ from capsjax.graph.kinds import (
 
 FORMAT_VERSION = 1
 
+# Letters, digits and "_" of any script, inside a part also "." and "-". Written as what
+# is left out, because dialects of regular expressions differ in what "\w" is.
+_OUT = r":-@\[-^`{-\u00a0\u2000-\u206f\u3000\ufeff"
+_PART = rf"[^\x00-/{_OUT}][^\x00-,/{_OUT}]*"
+
 Name = Annotated[
     str,
-    StringConstraints(pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$", max_length=200),
+    StringConstraints(pattern=rf"^{_PART}(/{_PART})*$", max_length=200),
 ]
 
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -175,18 +178,3 @@ def json_schema() -> dict[str, Any]:
 def schema_text() -> str:
     """The JSON Schema as the text of a file."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
-
-
-def main(arguments: list[str]) -> int:
-    """Writes the schema of the library's own kinds to the file named."""
-    if len(arguments) != 1:
-        print("usage: python -m capsjax.graph.schema FILE", file=sys.stderr)
-        return 2
-    Path(arguments[0]).write_text(schema_text(), encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    import capsjax.graph.schema as imported  # the one whose tables the kinds are in
-
-    sys.exit(imported.main(sys.argv[1:]))

@@ -135,9 +135,9 @@ class Place(Weighting):
 
     def forward(self, w: None, y: jax.Array) -> jax.Array:
         axis, offset, size = self._slot(y.shape[1:])
-        widths = [(0, 0)] * y.ndim
-        widths[axis + 1] = (offset, size - offset - y.shape[axis + 1])
-        return jnp.pad(y, widths)
+        widths = [(0, 0, 0)] * y.ndim
+        widths[axis + 1] = (offset, size - offset - y.shape[axis + 1], 0)
+        return jax.lax.pad(y, jnp.zeros((), y.dtype), widths)
 
     def input_gradient(self, w: None, delta: jax.Array, y_shape: Shape) -> jax.Array:
         axis, offset, _ = self._slot(y_shape[1:])

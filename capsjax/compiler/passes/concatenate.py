@@ -27,7 +27,8 @@ def _concatenate(capsule: TypedCapsule, notes: list[str]) -> TypedCapsule:
     for axis, edges in by_axis.items():
         edges.sort(key=lambda edge: edge.weighting.offset)
         if len(edges) > 1 and _tiles(edges, axis):
-            terms = [term for term in terms if term not in edges]
+            joined = set(map(id, edges))
+            terms = [term for term in terms if id(term) not in joined]
             terms.append(Concatenation(tuple(edges), axis))
             names = ", ".join(edge.key for edge in edges)
             notes.append(f"{capsule.name}: {names} concatenated on axis {axis}")
