@@ -8,6 +8,7 @@ was called in the wrong way; with 130 if it was interrupted.
 import difflib
 import functools
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,6 +34,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
+
 Spec = Annotated[
     str,
     typer.Argument(
@@ -45,7 +48,15 @@ Spec = Annotated[
 
 def main() -> None:
     """The entry point `capsjax`."""
-    app(prog_name="capsjax")
+    try:
+        app(prog_name="capsjax")
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            # Where an interrupt meets XLA as it compiles, Python's own way out crashes.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(_INTERRUPTED)
+        raise
 
 
 def _command(function: Callable[..., None]) -> Callable[..., None]:
@@ -57,7 +68,7 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
             function(*args, **kwargs)
         except KeyboardInterrupt:
             typer.echo("\ncapsjax: interrupted; nothing was saved", err=True)
-            raise typer.Exit(130) from None
+            raise typer.Exit(_INTERRUPTED) from None
         except (OSError, ValueError) as error:
             typer.echo(f"capsjax: {_message(error)}", err=True)
             raise typer.Exit(1) from None

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
@@ -219,7 +218,9 @@ def test_interrupted_training_exits_with_130(tmp_path):
     )
     assert process.stdout is not None
     assert b"Train capsnet-digits" in process.stdout.readline()
-    time.sleep(1.0)
+    assert process.stderr is not None
+    while process.stderr.read(1) != b"l":  # "epoch 1, loss ...": steps are running
+        pass
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
