@@ -103,10 +103,11 @@ def _describe(term: Term) -> str:
 
 
 def verify_rules(typed: TypedGraph) -> None:
-    """Holds each kind's shape rule against what its forward really gives.
+    """Holds the shape rules of users' kinds against what forward really gives.
 
     Traced abstractly, nothing is computed; remembered, so that each kind with its
-    settings is traced once per shape.
+    settings is traced once per shape. The library's own kinds are held to their rules
+    by its tests, for all of the table: here they would cost a third of a trace.
 
     Args:
         typed: The graph.
@@ -120,20 +121,23 @@ def verify_rules(typed: TypedGraph) -> None:
     for capsule in typed.capsules:
         place = f"capsule {capsule.name!r}"
         for edge in capsule.edges:
+            if _is_ours(edge.weighting):
+                continue
             found = _weighting_result(
                 edge.weighting, edge.source_shape, edge.weight_shape
             )
             if found != edge.shape:
                 where = f"{place}, edge from {edge.source!r} ({edge.weighting})"
                 problems.append(_disagreement(where, found, edge.shape))
-        found = _cap_result(capsule.cap, capsule.total_input)
-        if found != capsule.output:
-            where = f"{place}, capsule function {capsule.cap}"
-            problems.append(_disagreement(where, found, capsule.output))
+        if not _is_ours(capsule.cap):
+            found = _cap_result(capsule.cap, capsule.total_input)
+            if found != capsule.output:
+                where = f"{place}, capsule function {capsule.cap}"
+                problems.append(_disagreement(where, found, capsule.output))
         shapes[capsule.name] = capsule.cap, capsule.output
     for each in typed.losses:
         cap, shape = shapes[each.output]
-        if (type(cap), type(each.loss)) in PAIRS:
+        if (type(cap), type(each.loss)) in PAIRS or _is_ours(each.loss):
             continue
         found = _loss_result(each.loss, shape)
         if found != ():
@@ -141,6 +145,10 @@ def verify_rules(typed: TypedGraph) -> None:
             problems.append(_loss_problem(where, found))
     if problems:
         raise GraphError(typed.graph.name, problems)
+
+
+def _is_ours(kind: object) -> bool:
+    return type(kind).__module__.startswith("capsjax.")
 
 
 @functools.lru_cache(maxsize=4096)
