@@ -43,7 +43,7 @@ def graph(name: str, **options: Any) -> Graph:
     Args:
         name: One of `names()`.
         **options: What the network leaves open, such as `cap="tanh"`; see the
-            network's own function, or `options(name)`.
+            network's own function, or `options_of(name)`.
 
     Returns:
         The graph.
