@@ -219,6 +219,7 @@ class _Bar:
     def show(self, row: dict[str, Any]) -> None:
         """Shows the figures of an epoch."""
         figures = {k: f"{v:.4f}" for k, v in row.items() if k not in _NOT_SHOWN}
+        self.bar.set_description(f"epoch {row['epoch']} done", refresh=False)
         self.bar.set_postfix(figures, refresh=False)
         self._flush()
 
