@@ -19,8 +19,9 @@ import numpy as np
 from jax import Array, lax
 
 from capsjax.caps import pooling_kernels as pooling
+from capsjax.weightings import convolution_choice as choice
 from capsjax.weightings import convolution_kernels as convolution
-from capsjax.weightings.convolution_kernels import Geometry
+from capsjax.weightings.convolution_choice import Geometry
 
 # name: (input shape, kernel shape, stride, padding)
 CONVOLUTIONS = {
@@ -55,29 +56,25 @@ def convolution_rows() -> Iterator[Row]:
         delta = random((x_shape[0], *out, w_shape[-1]), 2)
         yield (
             name,
-            f"forward: {convolution.forward_algorithm(x_shape, w_shape, geometry)}",
+            f"forward: {choice.forward_algorithm(x_shape, w_shape, geometry)}",
             plain,
             partial(convolution.forward, geometry=geometry),
             (x, w),
         )
-        chosen = convolution.input_gradient_algorithm(x_shape, w_shape, geometry)
+        chosen = choice.input_gradient_algorithm(x_shape, w_shape, geometry)
         yield (
             name,
             f"input gradient: {chosen}",
             partial(_plain_gradient, lambda w, x, f=plain: f(x, w), x),
-            partial(
-                convolution.input_gradient, x_shape=x_shape, geometry=geometry
-            ),
+            partial(convolution.input_gradient, x_shape=x_shape, geometry=geometry),
             (w, delta),
         )
-        chosen = convolution.weight_gradient_algorithm(x_shape, w_shape, geometry)
+        chosen = choice.weight_gradient_algorithm(x_shape, w_shape, geometry)
         yield (
             name,
             f"weight gradient: {chosen}",
             partial(_plain_gradient, plain, w),
-            partial(
-                convolution.weight_gradient, w_shape=w_shape, geometry=geometry
-            ),
+            partial(convolution.weight_gradient, w_shape=w_shape, geometry=geometry),
             (x, delta),
         )
 

@@ -12,6 +12,7 @@ from capsjax.graph.kinds import Count, NonNegative, Shape
 from capsjax.graph.windows import Padding, explicit_padding, output_sizes
 from capsjax.weightings import convolution_kernels as kernels
 from capsjax.weightings.base import Weighting, register_weighting
+from capsjax.weightings.convolution_choice import Geometry
 
 Sizes = Annotated[tuple[Count, ...], Len(1, 3)]
 
@@ -31,13 +32,13 @@ class Conv(Weighting):
     dilation: Sizes | None = None
     groups: Count = 1
 
-    def geometry(self, shape: Shape) -> kernels.Geometry:
+    def geometry(self, shape: Shape) -> Geometry:
         """Stride, padding and dilation, all explicit, for a source of this shape."""
         self._check(shape)
         stride = self.stride or (1,) * len(self.window)
         dilation = self.dilation or (1,) * len(self.window)
         pads = explicit_padding(shape[:-1], self.window, stride, self.padding, dilation)
-        return kernels.Geometry(stride, pads, dilation, self.groups)
+        return Geometry(stride, pads, dilation, self.groups)
 
     def _check(self, shape: Shape) -> None:
         rank = len(self.window)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from jax import lax
 
+from capsjax.weightings import convolution_choice as choice
 from capsjax.weightings import convolution_kernels as kernels
-from capsjax.weightings.convolution_kernels import Geometry
+from capsjax.weightings.convolution_choice import Geometry
 
 # (spatial sizes, window, channels, features, geometry)
 CASES = [
@@ -138,7 +139,7 @@ def test_every_algorithm_equals_jax(case):
 @pytest.mark.parametrize("platform", ["cpu", "gpu"])
 @pytest.mark.parametrize("case", CASES)
 def test_the_choice_equals_jax(case, platform, monkeypatch):
-    monkeypatch.setattr(kernels, "_platform", lambda: platform)
+    monkeypatch.setattr(choice, "_platform", lambda: platform)
     geometry = case[-1]
     arrays = example(case)
     both = jax.jit(lambda a: (ours(a, geometry), expected(a, geometry)))

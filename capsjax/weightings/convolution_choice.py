@@ -1,0 +1,116 @@
+"""Which convolution kernel when: by role, shape and platform.
+
+On other platforms than CPU each role is JAX's own. On CPU (2 cores, float32, XLA's own
+derivative -> this algorithm):
+
+| role   | when                                 | algorithm | measured                 |
+|--------|--------------------------------------|-----------|--------------------------|
+| y      | window fits in the stride (also 1x1) | patches   | 1x1: 17 -> 11 ms         |
+| y      | C >= 256 and 25 taps or more         | patches   | 9x9, s 2: 160 -> 57 ms   |
+| y      | C <= 3 and a tiny kernel             | shifts    | 5x5x1x6: 5.9 -> 0.6 ms   |
+| y      | groups of at most 4 channels         | shifts    | depthwise: 28 -> 1.4 ms  |
+| dx     | stride above 1                       | patches   | 9x9, s 2: 3340 -> 50 ms  |
+| dx     | 1x1, or C <= 4                       | patches   | 3x3x4x64: 2.2 -> 0.9 ms  |
+| dx     | groups of one channel                | shifts    | depthwise: 28 -> 0.9 ms  |
+| dw     | window fits in the stride (also 1x1) | patches   | 1x1: 48 -> 10 ms         |
+| y, dw  | three dimensions and a stride        | patches   | dw, 3x3x3: 35 -> 5 ms    |
+| dx, dw | other groups                         | dense     | dw, 8: 1460 -> 15 ms     |
+| any    | otherwise                            | lax       |                          |
+
+Here y is the output, dx and dw the gradients of input and kernel, C the input channels,
+s the stride. The algorithms stand in `convolution_kernels`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+
+Shape = tuple[int, ...]
+
+_PATCHES_LIMIT = 2**26  # elements; beyond it the copies cost more than they save
+_TAPS_LIMIT = 128  # operations in the program, so compile time
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the window goes. Padding is explicit: (low, high) for each dimension."""
+
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+
+    def output(self, spatial: Sequence[int], window: Sequence[int]) -> Shape:
+        """Spatial sizes of the output."""
+        return tuple(
+            (h + low + high - (k - 1) * e - 1) // s + 1
+            for h, k, s, e, (low, high) in zip(
+                spatial, window, self.stride, self.dilation, self.padding, strict=True
+            )
+        )
+
+
+def forward_algorithm(x_shape: Shape, w_shape: Shape, geometry: Geometry) -> str:
+    """The name in FORWARD of the algorithm for these shapes on this platform."""
+    (*window, c, _), taps = w_shape, math.prod(w_shape[:-2])
+    if _platform() != "cpu":
+        return "jax"
+    if geometry.groups > 1:
+        return "shifts" if c <= 4 and taps * c <= _TAPS_LIMIT else "lax"
+    if _is_disjoint(window, geometry):
+        return "patches"
+    if c <= 3 and math.prod(w_shape) <= 450:
+        return "shifts"
+    if set(geometry.dilation) != {1}:
+        return "lax"
+    out = geometry.output(x_shape[1:-1], window)
+    elements = x_shape[0] * math.prod(out) * taps * c
+    wide = c >= 256 and taps >= 25 and elements <= _PATCHES_LIMIT
+    return "patches" if wide or _is_strided_volume(geometry) else "lax"
+
+
+def input_gradient_algorithm(x_shape: Shape, w_shape: Shape, geometry: Geometry) -> str:
+    """The name in INPUT_GRADIENT of the algorithm for these shapes."""
+    (*window, c, _), taps = w_shape, math.prod(w_shape[:-2])
+    if _platform() != "cpu":
+        return "jax"
+    if geometry.groups > 1:
+        return "shifts" if c == 1 and taps <= _TAPS_LIMIT else "dense"
+    if _is_disjoint(window, geometry):
+        return "patches"
+    if max(geometry.stride) == 1 and c > 4:
+        return "lax"
+    few = taps <= _TAPS_LIMIT and set(geometry.dilation) == {1}
+    return "patches" if few else "lax"
+
+
+def weight_gradient_algorithm(
+    x_shape: Shape, w_shape: Shape, geometry: Geometry
+) -> str:
+    """The name in WEIGHT_GRADIENT of the algorithm for these shapes."""
+    if _platform() != "cpu":
+        return "jax"
+    if geometry.groups > 1:
+        return "jax" if w_shape[-2] == 1 else "dense"
+    if _is_disjoint(w_shape[:-2], geometry):
+        return "patches"
+    plain = set(geometry.dilation) == {1}
+    return "patches" if plain and _is_strided_volume(geometry) else "lax"
+
+
+def _platform() -> str:
+    return jax.default_backend()
+
+
+def _is_disjoint(window: Sequence[int], geometry: Geometry) -> bool:
+    """Whether no input element is seen by two windows."""
+    return all(
+        k == 1 or (k <= s and e == 1)
+        for k, s, e in zip(window, geometry.stride, geometry.dilation, strict=True)
+    )
+
+
+def _is_strided_volume(geometry: Geometry) -> bool:
+    return len(geometry.stride) == 3 and max(geometry.stride) > 1
