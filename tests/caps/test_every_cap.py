@@ -1,0 +1,258 @@
+"""One suite over the table of capsule functions: shapes, values, derivatives."""
+
+from math import erf, inf, pi
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from capsjax import caps
+from capsjax.graph.kinds import CAPS
+from capsjax.weightings import Identity
+from tests.helpers_capsjax import (
+    built_in,
+    close,
+    difference,
+    draw,
+    draw_like,
+    inner,
+    network,
+    quick,
+    squared_gradient,
+)
+
+EXAMPLES = [
+    (caps.identity(), (2, 3)),
+    (caps.relu(), (2, 3)),
+    (caps.relu(), ()),
+    (caps.leaky_relu(), (2, 3)),
+    (caps.leaky_relu(0.3), (4,)),
+    (caps.elu(), (2, 3)),
+    (caps.elu(0.7), (4,)),
+    (caps.selu(), (4,)),
+    (caps.gelu(), (4,)),
+    (caps.gelu(True), (4,)),
+    (caps.silu(), (4,)),
+    (caps.softplus(), (4,)),
+    (caps.sigmoid(), (4,)),
+    (caps.sigmoid(), ()),
+    (caps.tanh(), (4,)),
+    (caps.softmax(), (4,)),
+    (caps.softmax(), (2, 3)),
+    (caps.log_softmax(), (4,)),
+    (caps.log_softmax(), (2, 3)),
+    (caps.max_pool((2,)), (5, 3)),
+    (caps.max_pool((2, 2)), (4, 4, 2)),
+    (caps.max_pool((3, 2), (2, 1), ((1, 1), (0, 1))), (5, 4, 2)),
+    (caps.max_pool((2, 1, 2), (1, 1, 2)), (3, 2, 4, 1)),
+    (caps.avg_pool((2,)), (5, 3)),
+    (caps.avg_pool((2, 2)), (4, 4, 2)),
+    (caps.avg_pool((3, 2), (2, 2), "SAME"), (5, 4, 2)),
+    (caps.global_avg_pool(), (3, 4, 2)),
+    (caps.global_avg_pool(), (3, 2)),
+    (caps.squash(), (3, 4)),
+    (caps.squash(), (1,)),
+    (caps.length(), (3, 4)),
+    (caps.length(), (4,)),
+    (caps.route(), (4, 3, 2)),
+    (caps.route(1), (4, 3, 2)),
+    (caps.route(4), (2, 1, 3)),
+]
+every = pytest.mark.parametrize(
+    "cap, shape", EXAMPLES, ids=[f"{k} on {s}" for k, s in EXAMPLES]
+)
+BATCH = 2
+WAYS = ("exact", "autodiff")
+
+
+def away_from_kinks(shape: tuple[int, ...], seed: int = 0) -> jax.Array:
+    """Numbers around zero, none near it, all well apart from each other."""
+    u = draw((BATCH, *shape), seed)
+    order = jnp.argsort(jnp.argsort(u.ravel())).reshape(u.shape)
+    return (order - u.size / 2 + 0.5) * max(0.05, 4 / u.size)
+
+
+def test_every_kind_has_an_example():
+    assert {cap.kind for cap, _ in EXAMPLES} == set(built_in(CAPS))
+    assert set(built_in(CAPS)) == set(caps.__all__) - {"Cap", "register_cap"}
+
+
+@every
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_shape_rule_is_what_forward_gives(cap, shape, batch):
+    y = jax.eval_shape(cap.forward, draw((batch, *shape)))
+    assert y.shape == (batch, *cap.output_shape(shape))
+
+
+# ---- forward against numpy
+
+
+def _softmax(u):
+    e = np.exp(u - u.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def _pool(cap, u, reduce, empty):
+    window, stride, pads = cap.geometry(u.shape[1:])
+    padded = np.pad(u, [(0, 0), *pads, (0, 0)], constant_values=empty)
+    sizes = cap.output_shape(u.shape[1:])[:-1]
+    y = np.zeros((len(u), *sizes, u.shape[-1]))
+    for place in np.ndindex(*sizes):
+        at = [
+            slice(p * s, p * s + k)
+            for p, s, k in zip(place, stride, window, strict=True)
+        ]
+        seen = padded[(slice(None), *at)]
+        y[(slice(None), *place)] = reduce(seen, axis=tuple(range(1, u.ndim - 1)))
+    return y
+
+
+def _squash(s):
+    """Sabour 2017, equation 1."""
+    norm = np.linalg.norm(s, axis=-1, keepdims=True)
+    return norm**2 / (1 + norm**2) * s / norm
+
+
+def _route(cap, votes):
+    """Sabour 2017, procedure 1, line by line, one example at a time."""
+    found = []
+    for u_hat in votes:  # [lower i, upper j, dimension]
+        b = np.zeros(u_hat.shape[:2])
+        v = np.zeros(u_hat.shape[1:])
+        for _ in range(cap.iterations):
+            c = np.stack([_softmax(b[i]) for i in range(len(b))])
+            for j in range(u_hat.shape[1]):
+                s = sum(c[i, j] * u_hat[i, j] for i in range(len(b)))
+                v[j] = _squash(s)
+            for i, j in np.ndindex(*b.shape):
+                b[i, j] += u_hat[i, j] @ v[j]
+        found.append(v.copy())
+    return np.stack(found)
+
+
+def _gelu(cap, u):
+    if cap.approximate:
+        return u / 2 * (1 + np.tanh(np.sqrt(2 / pi) * (u + 0.044715 * u**3)))
+    return u / 2 * (1 + np.vectorize(erf)(u / np.sqrt(2)))
+
+
+def _elu(u, alpha):
+    return np.where(u > 0, u, alpha * (np.exp(u) - 1))
+
+
+NUMPY: dict[str, Any] = {
+    "identity": lambda cap, u: u,
+    "relu": lambda cap, u: np.maximum(u, 0),
+    "leaky_relu": lambda cap, u: np.maximum(u, cap.negative_slope * u),
+    "elu": lambda cap, u: _elu(u, cap.alpha),
+    "selu": lambda cap, u: 1.0507009873554805 * _elu(u, 1.6732632423543772),
+    "gelu": _gelu,
+    "silu": lambda cap, u: u / (1 + np.exp(-u)),
+    "softplus": lambda cap, u: np.log(1 + np.exp(u)),
+    "sigmoid": lambda cap, u: 1 / (1 + np.exp(-u)),
+    "tanh": lambda cap, u: np.tanh(u),
+    "softmax": lambda cap, u: _softmax(u),
+    "log_softmax": lambda cap, u: np.log(_softmax(u)),
+    "max_pool": lambda cap, u: _pool(cap, u, np.max, -inf),
+    "avg_pool": lambda cap, u: _pool(cap, u, np.nanmean, np.nan),
+    "global_avg_pool": lambda cap, u: u.mean(tuple(range(1, u.ndim - 1))),
+    "squash": lambda cap, u: _squash(u),
+    "length": lambda cap, u: np.linalg.norm(u, axis=-1),
+    "route": _route,
+}
+
+
+@every
+def test_forward_equals_numpy(cap, shape):
+    u = away_from_kinks(shape)
+    close(
+        quick(cap.forward)(u), jnp.asarray(NUMPY[cap.kind](cap, np.asarray(u))), 1e-12
+    )
+
+
+# ---- derivatives
+
+
+def delta(cap, u, dy):
+    """dL/dU by the record's rule, given only what it says it reads."""
+    y = cap.forward(u)
+    u_read = u if "U" in cap.reads else None
+    return cap.backward(u_read, y if "Y" in cap.reads else None, dy, u.shape)
+
+
+@every
+def test_backward_equals_autodiff_and_differences(cap, shape):
+    u = away_from_kinks(shape)
+    dy = draw((BATCH, *cap.output_shape(shape)), 3)
+    found, expected = quick(
+        lambda u: (delta(cap, u, dy), jax.vjp(cap.forward, u)[1](dy)[0])
+    )(u)
+    close(found, expected)
+    along = draw_like(u, 4)
+    product = quick(lambda u: jnp.vdot(cap.forward(u), dy))
+    slope = difference(product, u, along)
+    assert inner(found, along) == pytest.approx(float(slope), rel=1e-7, abs=1e-7)
+
+
+OUTPUT_ONLY = {
+    *("relu", "leaky_relu", "elu", "selu", "softplus", "sigmoid", "tanh"),
+    *("softmax", "log_softmax"),
+}
+NOTHING = {"identity", "avg_pool", "global_avg_pool"}
+
+
+@every
+def test_what_is_read(cap, shape):
+    """Less may never be read by accident: kept arrays are memory."""
+    expected = {"U", "Y"} if cap.kind in ("max_pool", "length") else {"U"}
+    expected = {"Y"} if cap.kind in OUTPUT_ONLY else expected
+    assert set(cap.reads) == (set() if cap.kind in NOTHING else expected)
+
+
+@every
+def test_under_jit_and_vmap(cap, shape):
+    def everything(u, dy):
+        return cap.forward(u), delta(cap, u, dy)
+
+    us = [away_from_kinks(shape, seed) for seed in (0, 1)]
+    members = [(u, draw((BATCH, *cap.output_shape(shape)), 7)) for u in us]
+    looped = [quick(everything)(*member) for member in members]
+    expected = jax.tree.map(lambda *parts: jnp.stack(parts), *looped)
+    stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *members)
+    close(quick(jax.vmap(everything))(*stacked), expected, 1e-12)
+
+
+@every
+def test_vmap_of_grad_through_a_network(cap, shape):
+    exact, plain = (
+        network([Identity()], shape, cap=cap, bias="full", backward=b) for b in WAYS
+    )
+    biases = {"h": {"B": draw((2, *shape))}}
+    u, target = away_from_kinks(shape, 1), draw((BATCH, *cap.output_shape(shape)), 2)
+
+    def gradient(net):
+        def loss(params, x):
+            return net.loss(params, {}, {"x": x, "h": target})[0]
+
+        return quick(jax.vmap(jax.grad(loss, (0, 1)), (0, None)))(biases, u)
+
+    close(gradient(exact), gradient(plain))
+
+
+@every
+def test_twice_differentiated(cap, shape):
+    nets = [
+        network([Identity()], shape, cap=cap, bias="full", backward=b) for b in WAYS
+    ]
+    params = {"h": {"B": 0.1 * draw(shape)}}
+    target = draw((BATCH, *cap.output_shape(shape)), 2)
+    x = away_from_kinks(shape, 1)
+    exact, plain = (
+        quick(jax.grad(squared_gradient(net, {"x": x, "h": target})))(
+            (params, {"x": x})
+        )
+        for net in nets
+    )
+    close(exact, plain)

@@ -1,0 +1,33 @@
+"""What all tests share: 64-bit numbers, hypothesis without chance, own registries."""
+
+import jax
+import pytest
+from hypothesis import HealthCheck, settings
+
+from capsjax.graph.kinds import CAPS, LOSSES, WEIGHTINGS
+
+settings.register_profile(
+    "capsjax",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("capsjax")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def x64():
+    """Everything below `tests/` computes in float64; doctests in float32."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def own_kinds(monkeypatch):
+    """Kinds registered by a test are gone after it."""
+    for table in (WEIGHTINGS, CAPS, LOSSES):
+        monkeypatch.setattr(table, "_table", dict(table._table))
+    yield
+    for table in (WEIGHTINGS, CAPS, LOSSES):
+        table.version += 1  # what was cached by version knows the test's kinds

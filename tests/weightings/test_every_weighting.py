@@ -1,0 +1,310 @@
+"""One suite over the table of weighting operations: shapes, laws, derivatives."""
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from capsjax import weightings as w
+from capsjax.graph.kinds import WEIGHTINGS
+from tests.helpers_capsjax import (
+    built_in,
+    close,
+    difference,
+    draw,
+    draw_like,
+    inner,
+    network,
+    quick,
+    squared_gradient,
+)
+
+EXAMPLES = [
+    (w.Identity(), (2, 3)),
+    (w.Identity(), ()),
+    (w.Scale(), (2, 3)),
+    (w.Scale(), ()),
+    (w.ChannelScale(), (4,)),
+    (w.ChannelScale(), (2, 3, 4)),
+    (w.Dot(), (5,)),
+    (w.Dot(), (2, 3)),
+    (w.Matmul(3), (5,)),
+    (w.Matmul(1), (1,)),
+    (w.Matmul(4), (2, 3, 5)),
+    (w.Vote(3, 2), (4, 5)),
+    (w.Vote(1, 1), (1, 1)),
+    (w.Reshape((-1,)), (2, 3)),
+    (w.Reshape((3, -1, 2)), (4, 3)),
+    (w.Reshape(()), (1, 1)),
+    (w.Reshape((1, 1)), ()),
+    (w.Transpose((1, 0)), (2, 3)),
+    (w.Transpose((2, 0, 1)), (2, 3, 4)),
+    (w.Transpose(()), ()),
+    (w.Place(-1, 2, 6), (2, 3)),
+    (w.Place(0, 0, 2), (2, 3)),
+    (w.Place(0, 3, 5), (2, 3)),
+    (w.Conv(2, (3,)), (7, 3)),
+    (w.Conv(2, (3,), (2,), ((2, 1),), (2,)), (8, 2)),
+    (w.Conv(3, (3, 2)), (5, 4, 2)),
+    (w.Conv(3, (3, 3), padding="SAME"), (4, 5, 1)),
+    (w.Conv(2, (3, 2), (2, 3), "SAME"), (6, 7, 2)),
+    (w.Conv(2, (2, 2), (2, 2)), (5, 4, 2)),
+    (w.Conv(2, (2, 2), (1, 1), ((1, 0), (0, 2)), (2, 1)), (4, 4, 3)),
+    (w.Conv(4, (3, 3), None, "SAME", None, 2), (4, 3, 6)),
+    (w.Conv(4, (2, 2), (2, 1), "VALID", None, 4), (5, 4, 4)),
+    (w.Conv(2, (1, 1)), (3, 3, 4)),
+    (w.Conv(2, (2, 2, 2)), (3, 4, 3, 2)),
+    (w.Conv(2, (2, 1, 3), (1, 2, 1), "SAME"), (3, 4, 3, 1)),
+]
+every = pytest.mark.parametrize(
+    "weighting, shape", EXAMPLES, ids=[f"{k} on {s}" for k, s in EXAMPLES]
+)
+BATCH = 2
+
+
+def arrays(weighting: Any, shape: tuple[int, ...], seed: int = 0) -> Any:
+    """W (or None), Y, and an error signal of U's shape."""
+    weight = weighting.weight_shape(shape)
+    w = None if weight is None else draw(weight, seed)
+    y = draw((BATCH, *shape), seed + 1)
+    return w, y, draw((BATCH, *weighting.contribution_shape(shape)), seed + 2)
+
+
+def test_every_kind_has_an_example():
+    assert {weighting.kind for weighting, _ in EXAMPLES} == set(built_in(WEIGHTINGS))
+
+
+@every
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_shape_rule_is_what_forward_gives(weighting, shape, batch):
+    w, _, _ = arrays(weighting, shape)
+    u = jax.eval_shape(weighting.forward, w, draw((batch, *shape)))
+    assert u.shape == (batch, *weighting.contribution_shape(shape))
+    assert all(isinstance(n, int) for n in weighting.contribution_shape(shape))
+
+
+# ---- forward against numpy
+
+
+def _convolve(k: w.Conv, w, y):
+    rank = len(k.window)
+    geometry = k.geometry(y.shape[1:])
+    y = np.pad(y, [(0, 0), *geometry.padding, (0, 0)])
+    spatial = k.contribution_shape(
+        tuple(
+            n - low - high
+            for n, (low, high) in zip(y.shape[1:-1], geometry.padding, strict=True)
+        )
+        + y.shape[-1:]
+    )[:-1]
+    u = np.zeros((len(y), *spatial, k.features))
+    per_group = y.shape[-1] // k.groups
+    for place in np.ndindex(*spatial):
+        for tap in np.ndindex(*k.window):
+            steps = zip(place, geometry.stride, tap, geometry.dilation, strict=True)
+            at = tuple(p * s + q * d for p, s, q, d in steps)
+            seen = y[(slice(None), *at)]
+            for o in range(k.features):
+                group = o * k.groups // k.features
+                part = seen[:, group * per_group : (group + 1) * per_group]
+                u[(slice(None), *place, o)] += part @ w[tap][:, o]
+    assert rank == y.ndim - 2
+    return u
+
+
+def _placed(k: w.Place, y):
+    u = np.zeros((len(y), *k.contribution_shape(y.shape[1:])))
+    axis = k.axis % (y.ndim - 1) + 1
+    end = k.offset + y.shape[axis]
+    u[(slice(None),) * axis + (slice(k.offset, end),)] = y
+    return u
+
+
+NUMPY = {
+    "identity": lambda k, w, y: y,
+    "scale": lambda k, w, y: w * y,
+    "channel_scale": lambda k, w, y: np.einsum("c,...c->...c", w, y),
+    "dot": lambda k, w, y: np.einsum("i,...i->...", w, y),
+    "matmul": lambda k, w, y: np.einsum("io,...i->...o", w, y),
+    "vote": lambda k, w, y: np.einsum("luoi,bli->bluo", w, y),
+    "reshape": lambda k, w, y: y.reshape(len(y), *k.contribution_shape(y.shape[1:])),
+    "transpose": lambda k, w, y: np.transpose(y, (0, *(a + 1 for a in k.axes))),
+    "place": lambda k, w, y: _placed(k, y),
+    "conv": _convolve,
+}
+
+
+@every
+def test_forward_equals_numpy(weighting, shape):
+    w, y, _ = arrays(weighting, shape)
+    plain = NUMPY[weighting.kind](
+        weighting, None if w is None else np.asarray(w), np.asarray(y)
+    )
+    close(quick(weighting.forward)(w, y), jnp.asarray(plain), 1e-12)
+
+
+# ---- laws
+
+
+@every
+def test_bilinearity(weighting, shape):
+    w, y, _ = arrays(weighting, shape)
+    other_w, other_y, _ = arrays(weighting, shape, seed=9)
+    forward = quick(weighting.forward)
+    close(forward(w, 3 * y + other_y), 3 * forward(w, y) + forward(w, other_y), 1e-12)
+    if w is not None:
+        sums = 3 * forward(w, y) + forward(other_w, y)
+        close(forward(3 * w + other_w, y), sums, 1e-12)
+
+
+@every
+def test_adjointness(weighting, shape):
+    w, y, delta = arrays(weighting, shape)
+    u = quick(weighting.forward)(w, y)
+    dw, dy = quick(lambda: gradients(weighting, w, y, delta))()
+    product = inner(u, delta)
+    assert inner(y, dy) == pytest.approx(product, rel=1e-11, abs=1e-12)
+    if w is not None:
+        assert inner(w, dw) == pytest.approx(product, rel=1e-11, abs=1e-12)
+
+
+# ---- derivatives
+
+
+def gradients(weighting, w, y, delta):
+    """dL/dW and dL/dY by the record's own rules."""
+    dy = weighting.input_gradient(w, delta, y.shape)
+    dw = None if w is None else weighting.weight_gradient(y, delta, w.shape)
+    return dw, dy
+
+
+@every
+def test_gradients_equal_autodiff_and_differences(weighting, shape):
+    w, y, delta = arrays(weighting, shape)
+    found = quick(lambda: gradients(weighting, w, y, delta))()
+    close(found, quick(lambda: jax.vjp(weighting.forward, w, y)[1](delta))())
+    along = draw_like((w, y), seed=5)
+    product = quick(lambda at: jnp.vdot(weighting.forward(*at), delta))
+    slope = difference(product, (w, y), along)
+    assert inner(found, along) == pytest.approx(float(slope), rel=1e-10, abs=1e-10)
+
+
+@every
+def test_under_jit_and_vmap(weighting, shape):
+    def everything(w, y, delta):
+        return weighting.forward(w, y), gradients(weighting, w, y, delta)
+
+    members = [arrays(weighting, shape, seed) for seed in (0, 10)]
+    looped = [quick(everything)(*member) for member in members]
+    expected = jax.tree.map(lambda *parts: jnp.stack(parts), *looped)
+    stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *members)
+    close(quick(jax.vmap(everything))(*stacked), expected, 1e-12)
+
+
+@every
+def test_vmap_of_grad_through_a_network(weighting, shape):
+    exact, plain = (network([weighting], shape, backward=b) for b in WAYS)
+    members = [exact.init(jax.random.key(seed))[0] for seed in (0, 1)]
+    params = jax.tree.map(lambda *parts: jnp.stack(parts), *members)
+    y, target = draw((BATCH, *shape), 1), draw((BATCH, *exact.shapes["h"].output), 2)
+
+    def gradient(net):
+        def loss(params, y):
+            return net.loss(params, {}, {"x": y, "h": target})[0]
+
+        return quick(jax.vmap(jax.grad(loss, (0, 1)), (0, None)))(params, y)
+
+    close(gradient(exact), gradient(plain))
+
+
+WAYS = ("exact", "autodiff")
+
+
+def few_taps():
+    """Second derivatives of large windows take XLA half a minute to compile."""
+    return [
+        pytest.param(weighting, shape, id=f"{weighting} on {shape}")
+        for weighting, shape in EXAMPLES
+        if not isinstance(weighting, w.Conv)
+        or np.prod(weighting.weight_shape(shape)) <= 18
+    ]
+
+
+@pytest.mark.parametrize("weighting, shape", few_taps())
+def test_twice_differentiated(weighting, shape):
+    nets = [network([weighting], shape, backward=b) for b in WAYS]
+    params = draw_like(nets[0].init(jax.random.key(0))[0])
+    batch = {
+        "x": draw((BATCH, *shape), 1),
+        "h": draw((BATCH, *nets[0].shapes["h"].output), 2),
+    }
+    exact, plain = (
+        quick(jax.grad(squared_gradient(net, batch)))((params, {"x": batch["x"]}))
+        for net in nets
+    )
+    close(exact, plain)
+
+
+# ---- initial weights
+
+# (operation, source's shape, products summed into one number of U)
+FAN_IN = [
+    (w.Dot(), (50,), 50),
+    (w.Matmul(30), (20,), 20),
+    (w.Matmul(3), (7, 20), 20),
+    (w.Vote(5, 4), (6, 3), 18),
+    (w.Conv(4, (3, 2)), (6, 6, 5), 30),
+    (w.Conv(4, (3, 3), groups=2), (6, 6, 4), 18),
+]
+
+
+@pytest.mark.parametrize("weighting, shape, fan_in", FAN_IN)
+def test_initial_variance(weighting, shape, fan_in):
+    keys = jax.random.split(jax.random.key(0), 400)
+    drawn = jax.vmap(lambda key: weighting.initial(key, shape, 1.5, jnp.float64))(keys)
+    assert drawn.shape == (400, *weighting.weight_shape(shape))
+    assert drawn.dtype == jnp.float64
+    error = 5 / drawn.size**0.5  # five standard errors
+    scaled = drawn * fan_in**0.5 / 1.5
+    assert abs(float(jnp.mean(scaled))) < error
+    assert float(jnp.var(scaled)) == pytest.approx(1, abs=2**0.5 * error)
+
+
+@pytest.mark.parametrize("weighting", [w.Scale(), w.ChannelScale()])
+def test_scales_start_at_one(weighting):
+    drawn = weighting.initial(jax.random.key(0), (2, 3), 2.0, jnp.float32)
+    assert drawn.dtype == jnp.float32
+    np.testing.assert_array_equal(drawn, np.ones(weighting.weight_shape((2, 3))))
+
+
+def test_every_weighted_kind_has_an_initial_value_tested():
+    weighted = {k.kind for k, shape in EXAMPLES if k.weight_shape(shape) is not None}
+    tested = {k.kind for k, _, _ in FAN_IN} | {"scale", "channel_scale"}
+    assert weighted == tested
+
+
+# ---- several edges
+
+
+def test_several_places_are_a_concatenation():
+    places = [w.Place(1), w.Place(-1), w.Place(1)]
+    shapes = [(2, n) for n in (1, 3, 2)]
+    resolved = w.Place.resolve(shapes, places)
+    assert [(p.offset, p.size) for p in resolved] == [(0, 6), (1, 6), (4, 6)]
+    ys = [draw((BATCH, *shape), seed) for seed, shape in enumerate(shapes)]
+    placed = [p.forward(None, y) for p, y in zip(resolved, ys, strict=True)]
+    np.testing.assert_array_equal(sum(placed), np.concatenate(ys, axis=2))
+
+
+def test_pairs_of_operations_into_one_capsule():
+    """Contributions add up: the gradient of each edge is as if it were alone."""
+    kinds = [w.Matmul(4), w.Identity(), w.ChannelScale(), w.Scale()]
+    for pair in itertools.combinations(kinds, 2):
+        nets = [network(list(pair), (4,), backward=b) for b in WAYS]
+        params = draw_like(nets[0].init(jax.random.key(0))[0])
+        batch = {"x": draw((BATCH, 4), 1), "h": draw((BATCH, 4), 2)}
+        gradient = jax.grad(lambda p, net, batch: net.loss(p, {}, batch)[0])
+        close(gradient(params, nets[0], batch), gradient(params, nets[1], batch))
