@@ -1,0 +1,142 @@
+"""Random graphs: the compiled program against the interpreter's plain autodiff.
+
+For each graph the outputs, the loss, the gradients by every parameter and input, and
+the error signals must equal those of `cj.compile(graph, backward="autodiff")`.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+from hypothesis import given, settings
+
+import capsjax as cj
+from tests.compiler.random_graphs import graphs
+from tests.helpers_capsjax import (
+    both_ways,
+    close,
+    difference,
+    draw,
+    draw_like,
+    inner,
+    quick,
+    squared_gradient,
+)
+
+BATCH = 2
+
+
+def problem(graph: cj.Graph, seed: int = 0) -> tuple[Any, Any, Any]:
+    """Parameters, inputs and targets for a graph, all drawn."""
+    net = cj.compile(graph)
+    shapes = jax.eval_shape(net.init, jax.random.key(0))[0]
+    params = jax.tree.map(lambda x: 0.5 * x, draw_like(shapes, seed))
+    inputs = {
+        each.name: draw((BATCH, *each.shape), seed + 100 + i)
+        for i, each in enumerate(graph.inputs)
+    }
+    targets = {
+        name: jax.nn.sigmoid(draw((BATCH, *net.shapes[name].output), seed + 200))
+        for name, _ in graph.losses
+    }
+    return params, inputs, targets
+
+
+def everything(net: cj.Network, targets: Any):
+    """`f(params, inputs)`: loss plus a linear function of the outputs, and outputs."""
+
+    def value(arguments: Any):
+        params, inputs = arguments
+        loss, (outputs, _) = net.loss(params, {}, {**inputs, **targets})
+        linear = [
+            jnp.vdot(outputs[name], draw(outputs[name].shape, i))
+            for i, name in enumerate(net.graph.outputs)
+        ]
+        return loss + sum(linear), (loss, outputs)
+
+    return value
+
+
+def gradients(net: cj.Network, targets: Any):
+    """`f(params, inputs)`: loss, outputs, all gradients, all error signals."""
+
+    def everything_at(params: Any, inputs: Any):
+        value = everything(net, targets)
+        found = jax.value_and_grad(value, has_aux=True)((params, inputs))
+        return found, net.deltas(params, {}, {**inputs, **targets})
+
+    return everything_at
+
+
+@settings(max_examples=200)
+@given(graphs())
+def test_outputs_gradients_and_error_signals(graph):
+    params, inputs, targets = problem(graph)
+    exact, plain = (gradients(net, targets) for net in both_ways(graph))
+    both = quick(lambda *at: (exact(*at), plain(*at)))
+    close(*both(params, inputs))
+
+
+@settings(max_examples=10)
+@given(graphs())
+def test_without_jit(graph):
+    params, inputs, targets = problem(graph)
+    exact, plain = both_ways(graph)
+    found = gradients(exact, targets)(params, inputs)
+    close(found, quick(gradients(plain, targets))(params, inputs))
+    assert list(found[1]) == [capsule.name for capsule in exact.typed.capsules]
+
+
+@settings(max_examples=40)
+@given(graphs(kinked=False))
+def test_directional_differences(graph):
+    net = cj.compile(graph)
+    params, inputs, targets = problem(graph)
+    at, value = (params, inputs), quick(everything(net, targets))
+    along = draw_like(at, 7)
+    gradient = quick(jax.grad(everything(net, targets), has_aux=True))(at)[0]
+    slope = float(difference(lambda at: value(at)[0], at, along))
+    assert inner(gradient, along) == pytest.approx(slope, rel=1e-6, abs=1e-7)
+
+
+@settings(max_examples=25)
+@given(graphs())
+def test_by_parameters_alone(graph):
+    """No gradient by the inputs is asked for: another walk than above."""
+    params, inputs, targets = problem(graph)
+    batch = {**inputs, **targets}
+
+    def gradient(net):
+        return jax.value_and_grad(lambda p: net.loss(p, {}, batch)[0])
+
+    exact, plain = map(gradient, both_ways(graph))
+    close(*quick(lambda params: (exact(params), plain(params)))(params))
+
+
+@settings(max_examples=20)
+@given(graphs())
+def test_under_vmap_over_parameters(graph):
+    members = [problem(graph, seed)[0] for seed in (0, 1)]
+    stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *members)
+    _, inputs, targets = problem(graph)
+    exact, plain = (gradients(net, targets) for net in both_ways(graph))
+
+    @quick
+    def mapped_and_looped(stacked, members, inputs):
+        looped = [plain(params, inputs) for params in members]
+        expected = jax.tree.map(lambda *parts: jnp.stack(parts), *looped)
+        return jax.vmap(exact, (0, None))(stacked, inputs), expected
+
+    close(*mapped_and_looped(stacked, members, inputs))
+
+
+@settings(max_examples=20)
+@given(graphs())
+def test_twice_differentiated(graph):
+    params, inputs, targets = problem(graph)
+    exact, plain = (
+        quick(jax.grad(squared_gradient(net, {**inputs, **targets})))((params, inputs))
+        for net in both_ways(graph)
+    )
+    close(exact, plain, 1e-9)
