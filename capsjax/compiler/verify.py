@@ -70,7 +70,8 @@ def _fault(capsule: TypedCapsule, known: dict[str, Shape]) -> str:
         if edge.source not in known:
             return f"reads {edge.source!r}, which does not stand before it"
         if known[edge.source] != edge.source_shape:
-            return f"reads {edge.source!r} of shape {known[edge.source]} as {edge}"
+            shape = known[edge.source]
+            return f"reads {edge.source!r} of shape {shape} as {edge.source_shape}"
     for term in capsule.terms:
         if _term_shape(term) != capsule.total_input:
             return f"term {_describe(term)} has not the shape of U"
