@@ -1,7 +1,7 @@
 """Test accuracy of the zoo's networks on real images, and the time to reach it.
 
-    python -m bench.accuracy                  # CapsNet for digits, three seeds
-    python -m bench.accuracy --mnist DIR      # LeNet-5 on MNIST's idx files as well
+python -m bench.accuracy                  # CapsNet for digits, three seeds
+python -m bench.accuracy --mnist DIR      # LeNet-5 on MNIST's idx files as well
 """
 
 import argparse
