@@ -148,7 +148,7 @@ def judge(
     """
     present, faults = _upgrade(document)
     form, more = validate(present, text if present is document else None)
-    declared = sound_part(present) if form is None else _build(form)
+    declared = sound_part(present) if form is None else build(form)
     _, rest = check(declared)
     faults = list(dict.fromkeys([*problems, *faults, *more, *rest]))
     if faults:
@@ -222,7 +222,7 @@ def _upgrade(document: Any) -> tuple[Any, list[Problem]]:
     return document, []
 
 
-def _build(form: Any) -> Graph:
+def build(form: Any) -> Graph:
     """The graph of a validated document; edges and capsules that are alike share."""
     weightings, caps = _Records(WEIGHTINGS), _Records(CAPS)
     plain_cap = {"kind": "identity"}

@@ -70,7 +70,8 @@ class _Walk:
     def __init__(self, known: dict[str, Shape]):
         self.known = known
         self.problems: list[Problem] = []
-        self._results: dict[Any, Any] = {}
+        self._shapes_of: dict[Any, Any] = {}
+        self._outputs_of: dict[Any, Any] = {}
 
     def type_capsule(self, capsule: Capsule, path: Path) -> TypedCapsule | None:
         """The capsule with its shapes; None if something is wrong or unknown."""
@@ -86,7 +87,7 @@ class _Walk:
         total = whole[0].shape
         if type(capsule.cap) is CapKind:
             return None
-        result = self._result(capsule.cap, capsule.cap.output_shape, total)
+        result = self._output(capsule.cap, total)
         if isinstance(result, ShapeError):
             where = f"{_place(capsule)}, capsule function {capsule.cap}"
             self.problems.append(_from_error(result, where, (*path, "cap")))
@@ -121,13 +122,17 @@ class _Walk:
 
     def _shapes(self, weighting: Any, source: Shape) -> tuple[Any, Any, Any]:
         """Shape of the contribution, shape of W, and what is wrong with either."""
-        shape = self._result(weighting, weighting.contribution_shape, source)
-        if isinstance(shape, ShapeError):
-            return None, None, shape
-        weight = self._result(weighting, weighting.weight_shape, source)
-        if isinstance(weight, ShapeError):
-            return None, None, weight
-        return shape, weight, None
+        found = self._shapes_of.get((id(weighting), source))
+        if found is None:
+            shape, weight = _run(weighting.contribution_shape, source), None
+            if not isinstance(shape, ShapeError):
+                weight = _run(weighting.weight_shape, source)
+            faults = [x for x in (shape, weight) if isinstance(x, ShapeError)]
+            fault = faults[0] if faults else None
+            # The kind is kept beside: an id is unique only among the living.
+            found = (shape, weight, fault), weighting
+            self._shapes_of[id(weighting), source] = found
+        return found[0]
 
     def _resolve(self, capsule: Capsule, path: Path) -> list[WeightingKind]:
         """Fills in what depends on siblings of the same kind (the slots of `place`)."""
@@ -143,6 +148,8 @@ class _Walk:
                 resolved = [WeightingKind()] * len(alike)
                 if len(known) == len(alike):
                     resolved = kind.resolve(known, [weightings[i] for i in alike])
+                for i, each in zip(alike, resolved, strict=True):
+                    weightings[i] = each
             except Exception as error:  # a user's rule may raise anything
                 first = alike[0]
                 self.problems.append(
@@ -152,18 +159,19 @@ class _Walk:
                         (*path, "from", first),
                     )
                 )
-                resolved = [WeightingKind()] * len(alike)
-            for i, each in zip(alike, resolved, strict=True):
-                weightings[i] = each
+                for i in alike:
+                    weightings[i] = WeightingKind()
         return weightings
 
-    def _result(self, kind: Any, rule: Any, shape: Shape) -> Any:
-        """What a shape rule gives; an error of it is a value like any other."""
-        key = (id(kind), rule.__name__, shape)
-        if key not in self._results:
-            # The kind is kept beside its result: an id is unique only among the living.
-            self._results[key] = (kind, _run(rule, shape))
-        return self._results[key][1]
+    def _output(self, cap: CapKind, total: Shape) -> Any:
+        """Shape of Y, or what is wrong; an error is a value like any other."""
+        found = self._outputs_of.get((id(cap), total))
+        if found is None:
+            found = self._outputs_of[id(cap), total] = (
+                _run(cap.output_shape, total),
+                cap,
+            )
+        return found[0]
 
 
 def _run(rule: Any, shape: Shape) -> Any:
