@@ -4,13 +4,13 @@ The types are built from the three registries, so that a registered kind is at o
 valid in documents and present in the schema. They are typed dictionaries: models take
 three times as long.
 
-pydantic validates them, because it reports every fault at once and each at the very
-key. Measured (`python -m bench.documents`, 2 cores, 100,000 edges, 6.6 MB of text, five
+pydantic validates them, because it reports every fault at once, each at the very key
+or edge. Measured (`python -m bench.documents`, 2 cores, 100,000 edges, 6.6 MB, five
 faults planted):
 
 | library       | text to data | faults reported | at the very key |
 |---------------|--------------|-----------------|-----------------|
-| pydantic      | 123 ms       | 5               | 5               |
+| pydantic      | 123 ms       | 5               | 4               |
 | msgspec       | 22 ms        | 1, the first    | 1               |
 | jsonschema-rs | 90 ms        | 5               | 2               |
 | jsonschema    | 47,000 ms    | 5               | 2               |
