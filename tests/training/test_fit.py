@@ -1,8 +1,10 @@
 """fit: it learns, it is reproducible, it compiles once, it says what does not fit."""
 
 import sys
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -184,7 +186,8 @@ def test_missing_arrays_and_wrong_types():
 @pytest.mark.parametrize("name", ["epochs", "batch_size"])
 def test_settings_out_of_range(name):
     with pytest.raises(ValueError, match=f"{name} is 0; expected at least 1"):
-        cj.fit(classifier(), examples(), progress=False, **{name: 0})
+        settings: dict[str, Any] = {name: 0}
+        cj.fit(classifier(), examples(), progress=False, **settings)
 
 
 def test_a_network_without_a_loss_can_not_be_trained():
@@ -213,7 +216,7 @@ def test_metric_names_agree():
     step = metrics.of_step(net, loss, outputs, batch)
     assert step.keys() == metrics.zero(net).keys()
     losses, outputs = net.examples(params, state, batch)
-    own = metrics.of_examples(net, losses, outputs, batch, np.ones(6))
+    own = metrics.of_examples(net, losses, outputs, batch, jnp.ones(6))
     assert own.keys() == metrics.zero(net, evaluation=True).keys()
 
 
