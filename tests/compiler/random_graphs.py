@@ -8,7 +8,7 @@ import capsjax as cj
 from capsjax.graph import Graph, Node, from_document, to_document
 from capsjax.graph.declaration import reachable
 
-INPUT_SHAPES = [(3,), (2, 3), (4, 4, 2), ()]
+INPUT_SHAPES = [(3,), (2, 3), (2, 3), (4, 4, 2), (4, 4, 2), ()]
 SMOOTH = ["identity", "tanh", "sigmoid", "softplus", "silu", "gelu", "elu"]
 KINKED = ["relu", "leaky_relu", "selu"]
 BIASES = ["channel", "full", None]
@@ -28,9 +28,7 @@ def edges_between(draw: Any, source: Node, shape: Any, target: Any):
         options.append(lambda: cj.dot(source))
     if len(shape) == 3 and shape[:-1] == target[:-1]:
         window = draw(st.sampled_from([(1, 1), (2, 1), (3, 3)]))
-        padding = draw(st.sampled_from(["SAME", ((1, 1), (0, 0))]))
-        if padding == "SAME" or window == (3, 1):
-            options.append(lambda: cj.conv(source, target[-1], window, padding=padding))
+        options.append(lambda: cj.conv(source, target[-1], window, padding="SAME"))
     if len(shape) == 2 and shape[::-1] == target:
         options.append(lambda: cj.transpose(source, (1, 0)))
     return draw(st.sampled_from(options))() if options else None
@@ -53,14 +51,7 @@ def first_edge(draw: Any, source: Node, shape: Any) -> Any:
         options.append((cj.dot(source), shape[:-1]))
         options.append((cj.channel_scale(source), shape))
     if len(shape) == 2:
-        options.append((cj.transpose(source, (1, 0)), shape[::-1]))
-        options.append((cj.vote(source, 2, 2), (shape[0], 2, 2)))
-    if len(shape) == 3:
-        same = cj.conv(source, 2, (2, 2), padding="SAME")
-        options.append((same, (*shape[:2], 2)))
-        if shape[0] >= 2 and shape[1] >= 2:
-            strided = cj.conv(source, 3, (2, 2), stride=(2, 1))
-            options.append((strided, (shape[0] // 2, shape[1] - 1, 3)))
+        options += [(cj.transpose(source, (1, 0)), shape[::-1])] * 2
     options.append((cj.reshape(source, (-1,)), (size(shape),)))
     return draw(st.sampled_from(options))
 
@@ -92,32 +83,80 @@ def cap_for(draw: Any, shape: tuple[int, ...], kinked: bool) -> tuple[Any, Any]:
     if len(shape) == 3:
         rounds = draw(st.integers(1, 3))
         options += [(cj.caps.route(rounds), shape[1:])] * 3
-        options.append(("global_avg_pool", shape[-1:]))
-        if shape[0] >= 2 and shape[1] >= 2:
-            half = (shape[0] // 2, shape[1] // 2, shape[2])
-            options += [(cj.caps.avg_pool((2, 2)), half)] * 2
-            options += [(cj.caps.max_pool((2, 2)), half)] * kinked
     return draw(st.sampled_from(options))
+
+
+def special(draw: Any, kind: str, nodes: list[Any], kinked: bool) -> Any:
+    """A convolution, a pooling or a routing: edges, cap and output; None if unfit."""
+    if kind == "vote":
+        fit = [x for x in nodes if len(x[1]) == 2]
+    else:
+        fit = [x for x in nodes if len(x[1]) == 3 and min(x[1][:2]) >= 2]
+    if not fit:
+        return None
+    source, shape = draw(st.sampled_from(fit))
+    if kind == "vote":
+        votes = (shape[0], 2, 2)
+        cap, output = draw(
+            st.sampled_from([(cj.caps.route(2), (2, 2)), ("squash", votes)])
+        )
+        return [cj.vote(source, 2, 2)], votes, cap, output
+    if kind == "conv":
+        edge, target = draw(st.sampled_from(convolutions(source, shape)))
+        return [edge], target, *cap_for(draw, target, kinked)
+    half = (shape[0] // 2, shape[1] // 2, shape[2])
+    pools = [cj.caps.avg_pool((2, 2))] + [cj.caps.max_pool((2, 2))] * kinked
+    options = [(pool, half) for pool in pools] + [("global_avg_pool", shape[-1:])]
+    return [cj.identity(source)], shape, *draw(st.sampled_from(options))
+
+
+def convolutions(source: Node, shape: tuple[int, ...]) -> list[Any]:
+    """Convolutions of an image of at least 2 x 2, with the shapes they give."""
+    height, width, channels = shape
+    found = [
+        (cj.conv(source, 2, (2, 2), padding="SAME"), (height, width, 2)),
+        (cj.conv(source, 3, (2, 2), stride=(2, 1)), (height // 2, width - 1, 3)),
+        (cj.conv(source, 2, (2, 1), padding=((1, 0), (0, 1))), (height, width + 1, 2)),
+    ]
+    if channels % 2 == 0:
+        grouped = cj.conv(source, 2, (1, 2), dilation=(1, 1), groups=2)
+        found.append((grouped, (height, width - 1, 2)))
+    return found
 
 
 def capsule(draw: Any, name: str, nodes: list[Any], kinked: bool) -> Any:
     """One more capsule over the nodes there are."""
-    kind = draw(st.sampled_from(["edge", "edge", "edge", "place", "copy"]))
+    more = ["place", "copy", "copy", "conv", "pool", "pool", "vote"]
+    kind = draw(st.sampled_from(["edge", "edge", "edge", *more]))
     if kind == "copy":  # what drop_identities removes, unless it is an output
         source, shape = draw(st.sampled_from(nodes))
         return cj.capsule(name, cj.identity(source), bias=None), shape
-    if kind == "place" and any(shape for _, shape in nodes):
-        edges, target = placed(draw, nodes)
-    else:
-        source, shape = draw(st.sampled_from(nodes[-4:]))
-        edge, target = first_edge(draw, source, shape)
-        edges = [edge]
+    found = None
+    if kind in ("conv", "pool", "vote"):
+        found = special(draw, kind, nodes, kinked)
+    if found is None:
+        if kind == "place" and any(shape for _, shape in nodes):
+            edges, target = placed(draw, nodes)
+        else:
+            source, shape = draw(st.sampled_from(nodes[-4:]))
+            edge, target = first_edge(draw, source, shape)
+            edges = [edge]
+        found = edges, target, *cap_for(draw, target, kinked)
+    edges, target, cap, output = found
     for source, shape in draw(st.lists(st.sampled_from(nodes), max_size=2)):
         more = edges_between(draw, source, shape, target)
         edges += [] if more is None else [more]
-    cap, output = cap_for(draw, target, kinked)
     bias = draw(st.sampled_from(BIASES))
     return cj.capsule(name, *edges, cap=cap, bias=bias), output
+
+
+def head(draw: Any, name: str, nodes: list[Any]) -> Any:
+    """A capsule for a loss over classes."""
+    source, shape = draw(st.sampled_from([x for x in nodes if x[1]]))
+    cap = draw(st.sampled_from(["softmax", "log_softmax", "sigmoid"]))
+    bias = draw(st.sampled_from(BIASES))
+    node = cj.capsule(name, cj.matmul(source, 3), cap=cap, bias=bias)
+    return node, (*shape[:-1], 3)
 
 
 def loss_for(draw: Any, node: Node, shape: tuple[int, ...]) -> Any:
@@ -128,7 +167,7 @@ def loss_for(draw: Any, node: Node, shape: tuple[int, ...]) -> Any:
     if node.cap == "sigmoid":
         options += ["binary_cross_entropy"] * 3
     if shape and node.cap in ("length", "sigmoid", "softmax"):
-        options.append(cj.losses.margin(weight=0.5))
+        options += [cj.losses.margin(weight=0.5)] * 2
     return draw(st.sampled_from(options))
 
 
@@ -144,8 +183,10 @@ def graphs(draw: Any, kinked: bool = True) -> Graph:
     # One capsule joins the inputs, so that the graph is connected.
     join = cj.capsule("join", *(cj.matmul(x, 3) for x in flat), cap="tanh")
     nodes: list[Any] = [*inputs, (join, (3,))]
-    for i in range(draw(st.integers(1, 6))):
+    for i in range(draw(st.integers(1, 5))):
         nodes.append(capsule(draw, f"c{i}", nodes, kinked))
+    for i in range(draw(st.integers(0, 2))):
+        nodes.append(head(draw, f"head{i}", nodes))
     return _graph(draw, nodes[len(inputs) :])
 
 

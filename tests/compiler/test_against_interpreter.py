@@ -4,17 +4,21 @@ For each graph the outputs, the loss, the gradients by every parameter and input
 the error signals must equal those of `cj.compile(graph, backward="autodiff")`.
 """
 
+from collections import Counter
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 
 import capsjax as cj
+from capsjax.compiler.passes import PIPELINE
+from capsjax.graph.kinds import CAPS, LOSSES, WEIGHTINGS
 from tests.compiler.random_graphs import graphs
 from tests.helpers_capsjax import (
     both_ways,
+    built_in,
     close,
     difference,
     draw,
@@ -69,6 +73,46 @@ def gradients(net: cj.Network, targets: Any):
     return everything_at
 
 
+def features(graph: cj.Graph) -> set[str]:
+    """What a graph holds that a compiler can get wrong."""
+    found = {f"loss {loss.kind}" for _, loss in graph.losses}
+    read = {edge.source for capsule in graph.capsules for edge in capsule.edges}
+    found |= {"an output that is read"} if read & set(graph.outputs) else set()
+    for noun in ("inputs", "outputs", "losses"):
+        found |= {f"several {noun}"} if len(getattr(graph, noun)) > 1 else set()
+    for capsule in graph.capsules:
+        kinds = {f"weighting {edge.weighting.kind}" for edge in capsule.edges}
+        found |= {f"cap {capsule.cap.kind}", f"bias {capsule.bias}", *kinds}
+        sources = [edge.source for edge in capsule.edges]
+        if len(set(sources)) < len(sources):
+            found.add("two edges from one source")
+    stages = cj.compile(graph, check=False).stages
+    return found | {f"pass {stage.name}" for stage in stages if stage.notes}
+
+
+EVERYTHING = {
+    *(f"loss {kind}" for kind in built_in(LOSSES)),
+    *(f"cap {kind}" for kind in built_in(CAPS)),
+    *(f"weighting {kind}" for kind in built_in(WEIGHTINGS)),
+    *(f"pass {each.name}" for each in PIPELINE),
+    *("bias channel", "bias full", "bias None", "two edges from one source"),
+    *("an output that is read", "several inputs", "several outputs", "several losses"),
+}
+
+
+def test_the_random_graphs_hold_everything():
+    """Enough of them hold every kind, and something to do for every pass."""
+    counts: Counter[str] = Counter()
+
+    @settings(max_examples=600, phases=[Phase.generate])
+    @given(graphs())
+    def count(graph):
+        counts.update(features(graph))
+
+    count()
+    assert EVERYTHING <= counts.keys()
+
+
 @settings(max_examples=200)
 @given(graphs())
 def test_outputs_gradients_and_error_signals(graph):
@@ -78,7 +122,7 @@ def test_outputs_gradients_and_error_signals(graph):
     close(*both(params, inputs))
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(graphs())
 def test_without_jit(graph):
     params, inputs, targets = problem(graph)
