@@ -4,6 +4,7 @@ squash (Sabour et al. 2017, equation 1), with q = |U|^2:
 
     Y = f(q) U,   f(q) = sqrt(q) / (1 + q)
     delta = f dY + 2 f'(q) (U . dY) U,   2 f'(q) = (1 - q) / (sqrt(q) (1 + q)^2)
+          = f (dY + (U . dY) (1 - q) / (q (1 + q)) U)
 
 At U = 0 both terms vanish (the second is of the order of |U|), though f' itself is
 infinite there; the rule, and the forward under autodiff, give 0 and not NaN.
@@ -37,19 +38,23 @@ def squash(u: jax.Array) -> jax.Array:
 
     Source: Sabour, Frosst & Hinton, arXiv 1710.09829, equation 1.
     """
-    q = jnp.sum(u * u, axis=-1, keepdims=True)
-    return _root(q) / (1 + q) * u
+    f, _ = _factor(u)
+    return f[..., None] * u
 
 
 def squash_gradient(u: jax.Array, dy: jax.Array) -> jax.Array:
     """`dL/du` of `squash`: the rule at the head of this file."""
-    q = jnp.sum(u * u, axis=-1, keepdims=True)
-    positive = q > 0
-    safe = jnp.where(positive, q, 1)
-    root = jnp.sqrt(safe)
-    f = jnp.where(positive, root, 0) / (1 + q)
-    twice_slope = jnp.where(positive, (1 - q) / (root * (1 + q) ** 2), 0)
-    return f * dy + twice_slope * jnp.sum(u * dy, axis=-1, keepdims=True) * u
+    f, q = _factor(u)
+    ordinary = q > jnp.finfo(q.dtype).tiny  # 1 / q is finite
+    along = jnp.sum(u * dy, axis=-1) * (1 - q)
+    along = jnp.where(ordinary, along / (jnp.where(ordinary, q, 1) * (1 + q)), 0)
+    return f[..., None] * (dy + along[..., None] * u)
+
+
+def _factor(u: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """f(q) and q: one number a vector, so that little is computed for each."""
+    q = jnp.sum(u * u, axis=-1)
+    return _root(q) / (1 + q), q
 
 
 class _OfVectors(Cap):
