@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from capsjax.graph.declaration import Graph
 from capsjax.graph.errors import nearest
 from capsjax.graph.typed import TypedGraph
 from capsjax.losses import encode_target
@@ -64,11 +65,7 @@ def take_batch(typed: TypedGraph, given: Any) -> tuple[Arrays, Arrays]:
         TypeError: The batch is no mapping.
     """
     _require_mapping(typed, given)
-    if not typed.losses:
-        raise ValueError(
-            f"network {typed.graph.name!r} declares no loss; declare one: "
-            'cj.graph(..., losses={"output": "cross_entropy"})'
-        )
+    require_loss(typed.graph)
     names = {each.name for each in typed.graph.inputs}
     names |= {loss.output for loss in typed.losses}
     faults = [_unknown(name, names) for name in given if name not in names]
@@ -86,6 +83,15 @@ def take_batch(typed: TypedGraph, given: Any) -> tuple[Arrays, Arrays]:
     if faults:
         raise ValueError(_message(typed, faults))
     return inputs, targets
+
+
+def require_loss(graph: Graph) -> None:
+    """Raises ValueError if the graph declares no loss, with the cure."""
+    if not graph.losses:
+        raise ValueError(
+            f"network {graph.name!r} declares no loss; declare one: "
+            'cj.graph(..., losses={"output": "cross_entropy"})'
+        )
 
 
 def _encode(

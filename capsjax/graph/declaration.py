@@ -51,6 +51,12 @@ class Capsule:
     bias: Bias
 
 
+def sinks(capsules: tuple[Capsule, ...]) -> list[str]:
+    """The capsules that no other reads: the outputs, where none are listed."""
+    read = {edge.source for capsule in capsules for edge in capsule.edges}
+    return [capsule.name for capsule in capsules if capsule.name not in read]
+
+
 @dataclasses.dataclass(frozen=True)
 class Graph:
     """A connected acyclic graph of capsules; made by `capsjax.graph` and `load`.

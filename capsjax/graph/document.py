@@ -23,6 +23,7 @@ from capsjax.graph.declaration import (
     kind_document,
     losses_document,
     reachable,
+    sinks,
 )
 from capsjax.graph.errors import GraphError, Problem, brief
 from capsjax.graph.faults import validate
@@ -269,13 +270,6 @@ class _Records:
     def _make(self, form: dict[str, Any]) -> Any:
         settings = {key: value for key, value in form.items() if key != "kind"}
         return self._registry[form["kind"]](**settings)
-
-
-def sinks(capsules: Iterable[Capsule]) -> list[str]:
-    """The capsules that no other reads: the outputs, where none are listed."""
-    capsules = list(capsules)
-    read = {edge.source for capsule in capsules for edge in capsule.edges}
-    return [capsule.name for capsule in capsules if capsule.name not in read]
 
 
 def _capsule_document(capsule: Capsule) -> dict[str, Any]:

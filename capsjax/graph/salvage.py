@@ -9,7 +9,7 @@ problems are placed by them.
 import json
 from typing import Any
 
-from capsjax.graph.declaration import Capsule, Edge, Graph, Input
+from capsjax.graph.declaration import Capsule, Edge, Graph, Input, sinks
 from capsjax.graph.errors import NAMELESS
 from capsjax.graph.kinds import (
     CAPS,
@@ -51,8 +51,7 @@ def sound_part(document: Any) -> Graph:
     )
     outputs = document.get("outputs")
     if not isinstance(outputs, list):
-        read = {edge.source for capsule in capsules for edge in capsule.edges}
-        outputs = [each.name for each in capsules if each.name not in read]
+        outputs = sinks(capsules)
     losses = document.get("losses")
     return Graph(
         document["name"] if isinstance(document.get("name"), str) else "network",

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from capsjax.compiler import Network
+from capsjax.compiler.batch import require_loss
 from capsjax.training import metrics
 from capsjax.training.data import Data, Split
 from capsjax.training.dataset import (
@@ -108,11 +109,7 @@ def _check_settings(net: Network, epochs: int, batch_size: int) -> None:
     for name, value in {"epochs": epochs, "batch_size": batch_size}.items():
         if value < 1:
             raise ValueError(f"{name} is {value}; expected at least 1")
-    if not net.graph.losses:
-        raise ValueError(
-            f"network {net.graph.name!r} declares no loss; declare one: "
-            'cj.graph(..., losses={"output": "cross_entropy"})'
-        )
+    require_loss(net.graph)
 
 
 def _initial(net: Network, optimizer: Any, seed: int, params: Any) -> dict[str, Any]:
