@@ -99,7 +99,7 @@ def test_idx_folder(folder: Path):
 def test_idx_folder_by_its_other_names(folder: Path):
     for path in list(folder.iterdir()):
         name = path.name.replace("-idx", ".idx") + ".gz"
-        (folder / name).write_bytes(gzip.compress(path.read_bytes()))
+        (folder / name).write_bytes(gzip.compress(path.read_bytes(), mtime=0))
         path.unlink()
     check_shapes(folder)
 
@@ -146,25 +146,25 @@ def test_mnist():
         (TRAIN_LABELS, idx(ARRAYS["y_train"]) + b"\0", "5 bytes after", "4 = 4 bytes"),
         (
             TRAIN_IMAGES,
-            gzip.compress(idx(ARRAYS["x_train"])[:-1]),
+            gzip.compress(idx(ARRAYS["x_train"])[:-1], mtime=0),
             "only 23 bytes after the header",
             "4 x 3 x 2 = 24 bytes",
         ),
         (
             TRAIN_IMAGES,
-            gzip.compress(idx(ARRAYS["x_train"]) + bytes(10**6)),
+            gzip.compress(idx(ARRAYS["x_train"]) + bytes(10**6), mtime=0),
             "more than 24 bytes",
             "4 x 3 x 2 = 24 bytes",
         ),
         (
             TRAIN_IMAGES,
-            gzip.compress(idx(ARRAYS["x_train"]))[:-9],
+            gzip.compress(idx(ARRAYS["x_train"]), mtime=0)[:-9],
             "damaged gzip: Compressed file ended",
             "a whole file",
         ),
         (
             TRAIN_IMAGES,
-            gzip.compress(idx(ARRAYS["x_train"]))[:-8] + bytes(8),
+            gzip.compress(idx(ARRAYS["x_train"]), mtime=0)[:-8] + bytes(8),
             "damaged gzip: CRC check failed",
             "a whole file",
         ),
@@ -216,7 +216,7 @@ def test_empty_folder(tmp_path: Path):
 
 def test_header_beyond_memory_is_refused_before_allocating(folder: Path):
     header = struct.pack(">BBBB3I", 0, 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1)
-    (folder / TRAIN_IMAGES).write_bytes(gzip.compress(header))
+    (folder / TRAIN_IMAGES).write_bytes(gzip.compress(header, mtime=0))
     assert refused(folder).found.startswith("a header that asks for 368,934,881,216")
 
 
