@@ -190,6 +190,12 @@ def _times_log(t: jax.Array, y: jax.Array) -> jax.Array:
     return t * jnp.log(jnp.where(nothing, 1, y))
 
 
+def holds_classes(loss: Loss, target: Any, shape: Shape) -> bool:
+    """Whether a target gives classes as integers, for an output of this shape."""
+    integers = jnp.issubdtype(target.dtype, jnp.integer)
+    return loss.classes and integers and target.shape == shape[:-1]
+
+
 def encode_target(loss: Loss, target: jax.Array, shape: Shape, dtype: Any) -> jax.Array:
     """The target as an array of Y's shape: integer classes one-hot.
 
@@ -208,8 +214,7 @@ def encode_target(loss: Loss, target: jax.Array, shape: Shape, dtype: Any) -> ja
     """
     if target.shape == shape:
         return target.astype(dtype)
-    integers = jnp.issubdtype(target.dtype, jnp.integer)
-    if loss.classes and integers and target.shape == shape[:-1]:
+    if holds_classes(loss, target, shape):
         return jax.nn.one_hot(target, shape[-1], dtype=dtype)
     expected = f"shape {shape}"
     if loss.classes:

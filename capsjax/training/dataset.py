@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from capsjax.compiler import Network
+from capsjax.losses import holds_classes
 from capsjax.training.data import Data, Split
 
 Arrays = dict[str, Any]
@@ -114,11 +115,7 @@ def _target_faults(net: Network, name: str, array: np.ndarray) -> list[str]:
     if array.shape[1:] == shape:
         return []
     loss: Any = dict(net.graph.losses)[name]
-    if (
-        not loss.classes
-        or array.shape[1:] != shape[:-1]
-        or array.dtype.kind not in "iu"
-    ):
+    if not holds_classes(loss, array, (len(array), *shape)):
         also = f", or integers of shape {shape[:-1]}" if loss.classes else ""
         return [
             f"target of {name!r}: found {array.dtype} of shape {array.shape[1:]} per "
