@@ -23,7 +23,13 @@ _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
-class _Elementwise(Cap):
+class _NumberByNumber(Cap):
+    """`Y[i] = f(U[i])`."""
+
+    elementwise: ClassVar[bool] = True
+
+
+class _Elementwise(_NumberByNumber):
     """`delta = dY * slope(what is read)`."""
 
     reads: ClassVar[tuple[Kept, ...]] = ("Y",)
@@ -36,7 +42,7 @@ class _Elementwise(Cap):
 
 
 @register_cap("identity")
-class Identity(Cap):
+class Identity(_NumberByNumber):
     """`Y = U`."""
 
     reads: ClassVar[tuple[Kept, ...]] = ()
@@ -52,7 +58,7 @@ class Identity(Cap):
 
 
 @register_cap("relu")
-class Relu(Cap):
+class Relu(_NumberByNumber):
     """`Y = max(U, 0)`; the slope at 0 is 0."""
 
     reads: ClassVar[tuple[Kept, ...]] = ("Y",)
@@ -107,7 +113,7 @@ class Selu(_Elementwise):
 
 
 @register_cap("gelu")
-class Gelu(Cap):
+class Gelu(_NumberByNumber):
     """`Y = U Phi(U)`, Phi the normal distribution; or its tanh approximation."""
 
     gain: ClassVar[float] = math.sqrt(2.0)

@@ -156,6 +156,9 @@ class CapKind(Kind):
     output: ClassVar[str] = "real"
     """What Y means, for losses: real, probabilities, log_probabilities, unit."""
 
+    elementwise: ClassVar[bool] = False
+    """Whether each number of Y depends on the same number of U alone."""
+
     def output_shape(self, shape: Shape) -> Shape:
         """Shape of Y for a total input U of the given shape, both per example."""
         return shape

@@ -256,3 +256,16 @@ def test_twice_differentiated(cap, shape):
         for net in nets
     )
     close(exact, plain)
+
+
+@every
+def test_elementwise_says_whether_the_jacobian_is_diagonal(cap, shape):
+    u = away_from_kinks(shape)[0]
+    y = cap.forward(u[None])[0]
+    diagonal = False
+    if y.shape == u.shape:
+        jacobian = jax.jacobian(lambda u: cap.forward(u[None])[0])(u)
+        square = jacobian.reshape(u.size, u.size)
+        diagonal = not (square - jnp.diag(jnp.diag(square))).any()
+    # Of one number alone it can't be seen: squash of (1,) is diagonal, too.
+    assert cap.elementwise == diagonal or u.size == 1
