@@ -2,3 +2,7 @@
 
 from capsjax.neural.network import NeuralNetwork as NeuralNetwork
 from capsjax.neural.network import network as network
+from capsjax.neural.rules import convergence as convergence
+from capsjax.neural.rules import growth as growth
+from capsjax.neural.rules import neuron as neuron
+from capsjax.neural.rules import variable as variable
