@@ -10,13 +10,9 @@ import numpy as np
 from capsjax.graph.errors import GraphError
 from capsjax.graph.kinds import CapKind
 from capsjax.graph.levels import levels
-from capsjax.neural.checks import (
-    check_activations,
-    check_edges,
-    check_names,
-    check_numbers,
-    check_structure,
-)
+from capsjax.neural.checks import check_activations, check_edges, check_numbers
+from capsjax.neural.names import check_names
+from capsjax.neural.structure import check_structure
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -256,11 +256,8 @@ def _join(
     ]
     read = [to[own] for to, own in zip(moved, sources, strict=True)]
     count = sum(map(len, read))
-    ends = [
-        [to[net.sources] for to, net in zip(moved, nets, strict=True)] + read,
-        [to[net.targets] for to, net in zip(moved, nets, strict=True)]
-        + [np.full(count, neuron_start[-1])],
-    ]
+    old_sources = [to[net.sources] for to, net in zip(moved, nets, strict=True)]
+    old_targets = [to[net.targets] for to, net in zip(moved, nets, strict=True)]
     caps = [net.activations[c] for net in nets for c in net.activation_of.tolist()]
     if weights is not None:
         old = [net.weights for net in nets if net.weights is not None]
@@ -272,7 +269,8 @@ def _join(
     return network(
         [each for net in nets for each in net.inputs.tolist()],
         [each for net in nets for each in net.neurons.tolist()] + [name],
-        *map(np.concatenate, ends),
+        np.concatenate(old_sources + read),
+        np.concatenate([*old_targets, np.full(count, neuron_start[-1])]),
         [*caps, activation],
         weights=weights,
         biases=biases,
