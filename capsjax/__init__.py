@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from capsjax import caps as caps
 from capsjax import losses as losses
+from capsjax import neural as neural
 from capsjax import weightings as weightings
 from capsjax import zoo as zoo
 from capsjax.caps import Cap as Cap

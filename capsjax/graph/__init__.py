@@ -13,7 +13,6 @@ from capsjax.graph.declaration import capsule as capsule
 from capsjax.graph.declaration import edge as edge
 from capsjax.graph.declaration import input as input
 from capsjax.graph.document import canonical as canonical
-from capsjax.graph.document import content_hash as content_hash
 from capsjax.graph.document import from_document as from_document
 from capsjax.graph.document import graph as graph
 from capsjax.graph.document import to_document as to_document
@@ -21,6 +20,7 @@ from capsjax.graph.errors import GraphError as GraphError
 from capsjax.graph.errors import Problem as Problem
 from capsjax.graph.errors import ShapeError as ShapeError
 from capsjax.graph.schema import json_schema as json_schema
+from capsjax.graph.storage import content_hash as content_hash
 from capsjax.graph.storage import load as load
 from capsjax.graph.storage import parse as parse
 from capsjax.graph.storage import save as save

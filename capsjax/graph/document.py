@@ -1,4 +1,4 @@
-"""The document as plain data: checking, building, canonical form, content hash.
+"""The document as plain data: checking, building, canonical form.
 
 Every declaration passes through here, whether it is written in Python or in JSON:
 `document -> upgrade -> types -> structure -> shapes -> Graph`. Nothing in a document
@@ -6,7 +6,6 @@ is ever executed: kinds are looked up in the registries.
 """
 
 import copy
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -182,23 +181,6 @@ def canonical(graph: Graph) -> str:
     document = to_document(graph)
     document.pop("metadata", None)
     return json.dumps(document, sort_keys=True, separators=(",", ":"))
-
-
-def content_hash(graph: Graph) -> str:
-    """SHA-256 of the canonical text, as hexadecimal digits.
-
-    Args:
-        graph: The graph.
-
-    Returns:
-        64 hexadecimal digits; equal graphs have equal hashes.
-
-    Example:
-        >>> import capsjax as cj
-        >>> len(cj.content_hash(cj.zoo.graph("lenet-5")))
-        64
-    """
-    return hashlib.sha256(canonical(graph).encode()).hexdigest()
 
 
 def _upgrade(document: Any) -> tuple[Any, list[Problem]]:

@@ -1,9 +1,12 @@
 """Section 2 of the paper: neural networks as 4-tuples, their rules and their graphs."""
 
+import capsjax.neural.document  # noqa: F401  (enters its form in the table)
 from capsjax.neural.derivation import Derivation as Derivation
 from capsjax.neural.derivation import derive as derive
 from capsjax.neural.derivation import replay as replay
 from capsjax.neural.enumeration import enumerate_growth as enumerate_growth
+from capsjax.neural.model import Model as Model
+from capsjax.neural.model import model as model
 from capsjax.neural.neat import read_genome as read_genome
 from capsjax.neural.neat import write_genome as write_genome
 from capsjax.neural.network import NeuralNetwork as NeuralNetwork
