@@ -95,10 +95,10 @@ def check_edges(
             problems.append(
                 Problem(
                     (what, at),
-                    f"{what} of {wrong.size:,} connections",
-                    f"node {array[at]} in connection {at:,}",
-                    f"numbers from 0 to {names.size - 1:,}: {len(names.inputs):,} "
-                    f"inputs, then {len(names.neurons):,} neurons",
+                    what,
+                    f"node {array[at]} in connection {at:,}{_more(wrong)}",
+                    f"numbers from 0 to {names.size - 1:,}, for |S| + |H| = "
+                    f"{len(names.inputs):,} + {len(names.neurons):,} nodes",
                     "nodes are numbered from 0, the inputs first",
                 )
             )
@@ -118,6 +118,10 @@ def check_edges(
         )
         return None
     return ends[0], ends[1]
+
+
+def _more(wrong: np.ndarray) -> str:
+    return f", and {wrong.size - 1:,} more such" if wrong.size > 1 else ""
 
 
 def _own(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -157,7 +161,7 @@ def check_numbers(
             Problem(
                 (what, at),
                 what,
-                f"{numbers[at]} for {noun} {at:,}, and {wrong.size:,} such in all",
+                f"{numbers[at]} for {noun} {at:,}{_more(wrong)}",
                 "finite numbers",
                 "look for a division by zero or a diverged training where they come "
                 "from",

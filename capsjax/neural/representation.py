@@ -182,6 +182,8 @@ def induced_network(
 def _from_pair(vertices: Any, edges: Any) -> tuple[Any, np.ndarray, np.ndarray]:
     """V and E as names and numbers."""
     if isinstance(vertices, int):
+        if vertices < 0:
+            raise _wrong("V", f"{vertices}", "names, or how many", "give a count")
         names, known = vertices, range(vertices)
     else:
         names = np.asarray(vertices, object).tolist()

@@ -14,7 +14,6 @@ def check_structure(
 ) -> np.ndarray | None:
     """A connected DAG, each pair once; the levels of the nodes if they were needed."""
     size = len(names.inputs)
-    before = len(problems)
     loops = sources == targets
     if loops.any():
         problems.append(
@@ -38,7 +37,8 @@ def check_structure(
             )
         )
     _check_duplicates(sources, targets, names, problems)
-    if len(problems) > before:
+    _check_connected(sources, targets, names, problems)
+    if loops.any() or entering.any():
         sound = ~(loops | entering)
         sources, targets = sources[sound], targets[sound]
     idle = np.flatnonzero(np.bincount(targets, minlength=names.size)[size:] == 0)
@@ -54,9 +54,7 @@ def check_structure(
                 "connect them, or declare them as inputs",
             )
         )
-    found = _check_cycles(sources, targets, names, problems)
-    _check_connected(sources, targets, names, problems)
-    return found
+    return _check_cycles(sources, targets, names, problems)
 
 
 def _check_duplicates(
