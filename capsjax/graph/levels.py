@@ -1,8 +1,11 @@
 """Levels, cycles and components of a graph given as arrays of edges: near-linear."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 # Below this many nodes a level is walked in Python: the calls of NumPy that a wide
 # level needs cost as much as some tens of nodes.
@@ -31,6 +34,26 @@ def group(keys: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return by_node.indices, by_node.indptr
 
 
+def adjacency(
+    sources: np.ndarray, targets: np.ndarray, count: int
+) -> "sparse.csr_array":
+    """The edges as a matrix of ones, sources by targets; repeated edges are kept.
+
+    Args:
+        sources: Index of the node that each edge leaves, [E].
+        targets: Index of the node that each edge enters, [E].
+        count: Number of nodes.
+
+    Returns:
+        A matrix [count, count], each row in the order of the edges.
+    """
+    from scipy import sparse
+
+    order, first = group(sources, count)
+    entries = np.ones(len(order), np.int8)
+    return sparse.csr_array((entries, targets[order], first), shape=(count, count))
+
+
 def levels(sources: np.ndarray, targets: np.ndarray, count: int) -> np.ndarray:
     """The topological level of every node: the longest path that ends in it.
 
@@ -45,8 +68,8 @@ def levels(sources: np.ndarray, targets: np.ndarray, count: int) -> np.ndarray:
     """
     found = np.full(count, -1, np.int32)
     missing = np.bincount(targets, minlength=count)
-    order, first = group(sources, count)
-    readers = targets[order]
+    matrix = adjacency(sources, targets, count)
+    first, readers = matrix.indptr, matrix.indices
     views: list[Any] = [each.data for each in (first, readers, missing, found)]
     front, level = np.flatnonzero(missing == 0), 0
     while front.size:
@@ -111,21 +134,28 @@ def cycle(sources: np.ndarray, targets: np.ndarray, found: np.ndarray) -> np.nda
     return np.array(walk[::-1])
 
 
-def components(sources: np.ndarray, targets: np.ndarray, count: int) -> np.ndarray:
+def components(matrix: "sparse.csr_array") -> np.ndarray:
     """The connected part of every node, edges taken without direction.
 
     Args:
-        sources: Index of the node that each edge leaves, [E].
-        targets: Index of the node that each edge enters, [E].
-        count: Number of nodes.
+        matrix: The edges as `adjacency` gives them.
 
     Returns:
         Integers [count]: the number of the part, from 0.
     """
-    from scipy import sparse
+    from scipy.sparse import csgraph
 
-    order, first = group(sources, count)
-    entries = np.ones(len(order), np.int8)
-    shape = (count, count)
-    matrix = sparse.csr_array((entries, targets[order], first), shape=shape)
-    return sparse.csgraph.connected_components(matrix, connection="weak")[1]
+    return csgraph.connected_components(matrix, connection="weak")[1]
+
+
+def has_duplicates(matrix: "sparse.csr_array") -> bool:
+    """Whether an edge comes more than once.
+
+    Args:
+        matrix: The edges as `adjacency` gives them.
+    """
+    by_target = matrix.tocsc()  # a stable sort: within a column, rows ascend
+    same = by_target.indices[1:] == by_target.indices[:-1]
+    starts = by_target.indptr[1:-1]
+    same[starts[(starts > 0) & (starts < matrix.nnz)] - 1] = False
+    return bool(same.any())

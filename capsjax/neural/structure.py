@@ -3,7 +3,13 @@
 import numpy as np
 
 from capsjax.graph.errors import Problem, listing
-from capsjax.graph.levels import components, cycle, group, levels
+from capsjax.graph.levels import (
+    adjacency,
+    components,
+    cycle,
+    has_duplicates,
+    levels,
+)
 from capsjax.neural.names import MOST_SHOWN, Names, Problems
 
 _LONGEST_CYCLE = 12
@@ -36,8 +42,11 @@ def check_structure(
                 "declare that node as a neuron, or turn the connection round",
             )
         )
-    _check_duplicates(sources, targets, names, problems)
-    _check_connected(sources, targets, names, problems)
+    matrix = adjacency(sources, targets, names.size)
+    if has_duplicates(matrix):
+        _report_duplicates(sources, targets, names, problems)
+    _check_connected(components(matrix), names, problems)
+    del matrix
     if loops.any() or entering.any():
         sound = ~(loops | entering)
         sources, targets = sources[sound], targets[sound]
@@ -57,24 +66,21 @@ def check_structure(
     return _check_cycles(sources, targets, names, problems)
 
 
-def _check_duplicates(
+def _report_duplicates(
     sources: np.ndarray, targets: np.ndarray, names: Names, problems: Problems
 ) -> None:
-    """Sorted by source, then by target, equal connections are neighbors."""
-    order, _ = group(sources, names.size)
-    order = order[group(targets[order], names.size)[0]]
-    s, t = sources[order], targets[order]
-    again = np.flatnonzero((s[1:] == s[:-1]) & (t[1:] == t[:-1])) + 1
-    if again.size:
-        problems.append(
-            Problem(
-                ("sources", int(order[again].min())),
-                "duplicate connections",
-                names.edges(s[again], t[again]),
-                "at most one connection from a node to a node: W is a set",
-                "remove the repetitions, or add their weights up",
-            )
+    edges = targets.astype(np.int64) * names.size + sources
+    _, first = np.unique(edges, return_index=True)
+    again = np.setdiff1d(np.arange(len(edges)), first, assume_unique=True)
+    problems.append(
+        Problem(
+            ("sources", int(again[0])),
+            "duplicate connections",
+            names.edges(sources[again], targets[again]),
+            "at most one connection from a node to a node: W is a set",
+            "remove the repetitions, or add their weights up",
         )
+    )
 
 
 def _check_cycles(
@@ -104,10 +110,7 @@ def _check_cycles(
     return found
 
 
-def _check_connected(
-    sources: np.ndarray, targets: np.ndarray, names: Names, problems: Problems
-) -> None:
-    part = components(sources, targets, names.size)
+def _check_connected(part: np.ndarray, names: Names, problems: Problems) -> None:
     count = int(part.max(initial=0)) + 1
     if count == 1:
         return

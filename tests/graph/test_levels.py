@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capsjax.graph.levels import components, cycle, group, levels
+from capsjax.graph.levels import (
+    adjacency,
+    components,
+    cycle,
+    group,
+    has_duplicates,
+    levels,
+)
 
 
 @st.composite
@@ -68,8 +75,15 @@ def test_a_cycle_is_one(given):
 
 
 @given(edges())
+def test_repeated_edges_are_seen(given):
+    sources, targets, _ = given
+    pairs = list(zip(sources.tolist(), targets.tolist(), strict=True))
+    assert has_duplicates(adjacency(*given)) == (len(set(pairs)) < len(pairs))
+
+
+@given(edges())
 def test_components_are_those_of_networkx(given):
-    part = components(*given)
+    part = components(adjacency(*given))
     found = {frozenset(np.flatnonzero(part == n).tolist()) for n in set(part)}
     expected = nx.weakly_connected_components(reference(*given))
     assert found == set(map(frozenset, expected))
@@ -97,7 +111,7 @@ def test_a_long_path_and_a_long_ring():
     nodes = np.arange(count)
     path = nodes[:-1][::-1], nodes[1:][::-1]
     assert levels(*path, count).tolist() == nodes.tolist()
-    assert not components(*path, count).any()
+    assert not components(adjacency(*path, count)).any()
     ring = nodes, np.roll(nodes, -1)
     found = levels(*ring, count)
     assert (found == -1).all()
