@@ -5,6 +5,8 @@ from capsjax.neural.derivation import Derivation as Derivation
 from capsjax.neural.derivation import derive as derive
 from capsjax.neural.derivation import replay as replay
 from capsjax.neural.enumeration import enumerate_growth as enumerate_growth
+from capsjax.neural.lift import Lifted as Lifted
+from capsjax.neural.lift import lift as lift
 from capsjax.neural.model import Model as Model
 from capsjax.neural.model import model as model
 from capsjax.neural.neat import read_genome as read_genome

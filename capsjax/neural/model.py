@@ -72,7 +72,7 @@ def model(
     name: str = "neurons",
     metadata: Mapping[str, Any] | None = None,
 ) -> Model:
-    """A neural network as training takes it: `Y = cap(U)`, U the output neurons' values.
+    """A neural network to be trained: `Y = cap(U)`, U the output neurons' values.
 
     Args:
         network: The neural network.
