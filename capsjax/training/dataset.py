@@ -1,6 +1,7 @@
 """Data bound to a network: arrays by its names, checked once, fed by index."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,8 +38,8 @@ def bind(net: Network, given: Split | Mapping[str, Any], what: str) -> Dataset:
 
     Args:
         net: The network.
-        given: A `Split`, for a network of one input and one loss; or arrays by input
-            and output name.
+        given: A `Split`, for a network of one input and one loss, images flattened
+            where it takes a row of numbers; or arrays by input and output name.
         what: What to call it in messages: "data", "validation".
 
     Returns:
@@ -80,7 +81,20 @@ def _by_name(net: Network, given: Any, what: str) -> Mapping[str, Any]:
             f"network {net.graph.name!r} has {len(inputs)} inputs and {len(losses)} "
             f"losses: give {what} as arrays by name, {', '.join(map(repr, names))}"
         )
-    return {inputs[0].name: given.inputs, losses[0][0]: given.targets}
+    return {
+        inputs[0].name: _fitted(given, inputs[0].shape),
+        losses[0][0]: given.targets,
+    }
+
+
+def _fitted(given: Split, shape: tuple[int, ...]) -> np.ndarray:
+    """The inputs; flattened, row-major, where a network takes a row of as many numbers.
+
+    Networks of single neurons and of dense layers have no notion of an image's axes.
+    """
+    if len(shape) == 1 and math.prod(given.inputs.shape[1:]) == shape[0]:
+        return given.inputs.reshape(len(given), -1)
+    return given.inputs
 
 
 def _faults(net: Network, arrays: Mapping[str, np.ndarray]) -> list[str]:

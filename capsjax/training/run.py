@@ -42,7 +42,8 @@ class Run:
     ) -> Path:
         """Writes a run folder: graph.json, parameters.safetensors, history.csv.
 
-        The folder appears whole or not at all.
+        The folder appears whole or not at all. The connections of a large neural
+        network stand in one more safetensors file, which graph.json names.
 
         Args:
             folder: Where; must not exist, or be empty.
