@@ -37,6 +37,7 @@ def neurons(problem: Problem) -> Program:
 def lifted(problem: Problem) -> Program:
     """`cj.compile` of what `lift` finds in the network of neurons."""
     found = cj.neural.lift(declared(problem))
+    assert found.named is not None  # the problem has weights
     net = cj.compile(found.graph)
     return _program(net, net.from_named(found.named), problem, _not_by_edge)
 
