@@ -1,0 +1,491 @@
+"""The document of a model: the round trip, the file beside it, and every fault."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import given
+from hypothesis import strategies as st
+
+import capsjax as cj
+from capsjax.graph import parse, storage
+from capsjax.neural import document, model, network, random_dag
+from tests.neural.helpers_neural import networks
+
+READOUTS = [
+    ("identity", None),
+    ("softmax", "cross_entropy"),
+    (cj.caps.leaky_relu(0.3), cj.losses.mean_squared_error(weight=2.0)),
+]
+
+
+def same(one: cj.neural.Model, other: cj.neural.Model) -> None:
+    """Asserts that two models are one, also in the order of what they hold."""
+    assert one == other
+    assert one.metadata == other.metadata
+    for name in ("inputs", "neurons", "sources", "targets", "weights", "biases"):
+        mine, theirs = getattr(one.network, name), getattr(other.network, name)
+        assert (mine is None) == (theirs is None)
+        if mine is not None:
+            assert mine.dtype.kind == theirs.dtype.kind
+            np.testing.assert_array_equal(mine, theirs)
+    assert cj.content_hash(one) == cj.content_hash(other)
+
+
+@given(networks(), st.sampled_from(READOUTS), st.booleans())
+def test_the_round_trip_is_lossless(tmp_path_factory, net, readout, beside):
+    path = tmp_path_factory.getbasetemp() / "round-trip.json"
+    declared = model(net, *readout, name="wired", metadata={"notes": [1, "[\n 1]"]})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(document, "MOST_INSIDE", 0 if beside else 1000)
+        cj.save(declared, path)
+    same(cj.load(path), declared)
+    has_file = "arrays" in json.loads(path.read_text())["neurons"]
+    assert has_file == (beside and len(net.sources) > 0)
+
+
+def test_a_network_alone_is_saved_as_its_model(tmp_path):
+    net = network(1, 1, [0], [1])
+    cj.save(net, tmp_path / "net.json")
+    same(cj.load(tmp_path / "net.json"), model(net))
+    assert cj.content_hash(net) == cj.content_hash(model(net))
+
+
+def test_the_text_of_a_document(tmp_path):
+    net = network(["a", "b"], ["h"], [0, 1], [2, 2], "relu", weights=[0.1, -2])
+    cj.save(model(net, name="tiny"), tmp_path / "tiny.json")
+    assert (tmp_path / "tiny.json").read_text() == (
+        '{\n  "format_version": 1,\n  "name": "tiny",\n  "neurons": {\n'
+        '    "inputs": [\n      "a",\n      "b"\n    ],\n'
+        '    "neurons": [\n      "h"\n    ],\n'
+        '    "activations": {\n      "kind": "relu"\n    },\n'
+        '    "sources": [0, 1],\n    "targets": [2, 2],\n    "weights": [0.1, -2.0]\n'
+        '  },\n  "cap": {\n    "kind": "identity"\n  },\n  "loss": null\n}\n'
+    )
+
+
+def test_names_that_are_numbers_of_nodes_are_counted(tmp_path):
+    def names(inputs, neurons):
+        net = network(inputs, neurons, [0, 1], [2, 2])
+        cj.save(net, tmp_path / "net.json")
+        said = json.loads((tmp_path / "net.json").read_text())["neurons"]
+        return said["inputs"], said["neurons"]
+
+    assert names(2, 1) == names([0, 1], [2]) == (2, 1)
+    assert names([1, 0], [2]) == ([1, 0], 1)
+    assert names([0, 1], [5]) == (2, [5])
+
+
+@pytest.fixture
+def wired():
+    """A model with more connections than a document holds."""
+    rng = np.random.default_rng(0)
+    net = random_dag("window", inputs=8, neurons=400, in_degree=4, window=50)
+    count = len(net.neurons)
+    net = network(
+        8,
+        count,
+        net.sources,
+        net.targets,
+        ["tanh", "relu"] * (count // 2),
+        weights=rng.normal(size=len(net.sources)),
+        biases=rng.normal(size=count),
+    )
+    assert len(net.sources) > document.MOST_INSIDE
+    return model(net, "softmax", "cross_entropy", name="wired")
+
+
+def beside(path: Path) -> Path:
+    """The file of arrays that a document names."""
+    return path.parent / json.loads(path.read_text())["neurons"]["arrays"]
+
+
+def test_large_arrays_stand_in_a_file_beside(tmp_path, wired):
+    path = tmp_path / "wired.json"
+    cj.save(wired, path)
+    assert path.stat().st_size < 1000
+    arrays = safetensors.numpy.load_file(beside(path))
+    found = {name: str(each.dtype) for name, each in arrays.items()}
+    assert found == {
+        **dict.fromkeys(["activation_of", "sources", "targets"], "int32"),
+        **dict.fromkeys(["biases", "weights"], "float64"),
+    }
+    same(cj.load(path), wired)
+
+
+def test_saving_anew_leaves_the_old_arrays_whole(tmp_path, wired, monkeypatch):
+    """Whoever is interrupted between both files has the old document and its arrays."""
+    path = tmp_path / "wired.json"
+    cj.save(wired, path)
+    other = random_dag("window", inputs=8, neurons=500, in_degree=4, window=50)
+    monkeypatch.setattr(storage, "write_atomically", _fails)
+    with pytest.raises(OSError, match="no room"):
+        cj.save(other, path)
+    assert len(list(tmp_path.iterdir())) == 3
+    same(cj.load(path), wired)
+
+
+def _fails(path, content):
+    raise OSError("no room")
+
+
+def test_the_hash_is_of_what_is_meant_and_of_its_order(wired):
+    net = wired.network
+    said = cj.content_hash(wired)
+    again = model(net, "softmax", "cross_entropy", name="wired", metadata={"a": 1})
+    assert cj.content_hash(again) == said
+    others = [
+        model(net, "softmax", "cross_entropy", name="other"),
+        model(net, "log_softmax", "cross_entropy", name="wired"),
+        model(net, "softmax", "margin", name="wired"),
+    ]
+    changed = [
+        dict(weights=np.r_[net.weights[:-1], 7]),
+        dict(biases=np.r_[net.biases[:-1], 7]),
+        dict(weights=None),
+        dict(activations="tanh"),
+        dict(sources=net.sources[::-1], targets=net.targets[::-1]),
+    ]
+    for change in changed:
+        settings = dict(
+            sources=net.sources,
+            targets=net.targets,
+            weights=net.weights,
+            biases=net.biases,
+            activations=[net.activations[i] for i in net.activation_of],
+        )
+        other = network(8, len(net.neurons), **(settings | change))
+        others.append(model(other, "softmax", "cross_entropy", name="wired"))
+    hashes = [cj.content_hash(each) for each in others]
+    assert len({said, *hashes}) == 1 + len(others)
+
+
+def test_what_is_no_declaration():
+    for call in (cj.content_hash, lambda given: cj.save(given, "never.json")):
+        with pytest.raises(TypeError) as raised:
+            call(cj.compile(cj.zoo.graph("mlp")))
+        assert str(raised.value) == (
+            "expected a declaration (Graph, Model, NeuralNetwork), not Network; of a "
+            "compiled network take net.graph"
+        )
+    assert not os.path.exists("never.json")
+
+
+SOUND = {
+    "format_version": 1,
+    "name": "net",
+    "neurons": {
+        "inputs": 2,
+        "neurons": 1,
+        "activations": {"kind": "tanh"},
+        "sources": [0, 1],
+        "targets": [2, 2],
+    },
+    "cap": {"kind": "identity"},
+    "loss": None,
+}
+
+GONE = object()
+
+
+def changed(**changes) -> str:
+    """The sound document as text with changes; `neurons__KEY` is a key of neurons."""
+    said = json.loads(json.dumps(SOUND))
+    for key, value in changes.items():
+        inside = key.startswith("neurons__")
+        part = said["neurons"] if inside else said
+        part[key.removeprefix("neurons__")] = value
+        if value is GONE:
+            del part[key.removeprefix("neurons__")]
+    return json.dumps(said)
+
+
+def test_what_may_be_left_out():
+    least = changed(name=GONE, cap=GONE, loss=GONE)
+    same(parse(least), model(network(2, 1, [0, 1], [2, 2])))
+
+
+def test_a_document_of_capsules_is_one_though_it_has_the_key():
+    with pytest.raises(cj.GraphError, match="unknown key 'neurons'"):
+        parse(changed(capsules=[]))
+
+
+FAULTS = {
+    "unknown key": (
+        dict(zzz=1, neurons__weight=[1]),
+        "1. neurons.weight (neurons.weight)\n"
+        "    found:    unknown key 'weight'\n"
+        "    expected: one of inputs, neurons, activations, sources, targets, "
+        "activation_of, weights, biases, arrays\n"
+        "    cure:     did you mean 'weights'?\n"
+        "2. zzz (zzz)\n"
+        "    found:    unknown key 'zzz'\n"
+        "    expected: one of format_version, name, neurons, cap, loss, metadata\n"
+        "    cure:     remove it",
+    ),
+    "missing keys": (
+        dict(format_version=GONE, neurons__inputs=GONE, neurons__targets=GONE),
+        "1. neurons.inputs (neurons.inputs)\n"
+        "    found:    no key 'inputs'\n"
+        "    expected: the key 'inputs'\n"
+        "    cure:     add it\n"
+        "2. neurons.targets (neurons.targets)\n"
+        "    found:    no key 'targets'\n"
+        "    expected: the key 'targets', or arrays in a file: 'arrays'\n"
+        "    cure:     add it\n"
+        "3. format_version (format_version)\n"
+        "    found:    no key 'format_version'\n"
+        "    expected: the key 'format_version'\n"
+        "    cure:     add it",
+    ),
+    "newer version": (
+        dict(format_version=2),
+        "1. format_version (format_version)\n"
+        "    found:    2\n"
+        "    expected: 1, the version known\n"
+        "    cure:     use a newer capsjax",
+    ),
+    "no object": (
+        dict(neurons=3),
+        "1. neurons (neurons)\n"
+        "    found:    3\n"
+        "    expected: an object\n"
+        '    cure:     write {"inputs": ..., "neurons": ..., "sources": [...], ...}',
+    ),
+    "names": (
+        dict(neurons__inputs=True, neurons__neurons={"h": 1}),
+        "1. neurons.inputs (neurons.inputs)\n"
+        "    found:    True\n"
+        "    expected: how many there are, or their names\n"
+        "    cure:     write a count such as 64, or a list such as ['i1']\n"
+        "2. neurons.neurons (neurons.neurons)\n"
+        "    found:    {'h': 1}\n"
+        "    expected: how many there are, or their names\n"
+        "    cure:     write a count such as 64, or a list such as ['n1']",
+    ),
+    "half of a character": (
+        dict(neurons__inputs=["a", "\ud800"], neurons__neurons=["h"]),
+        "1. neurons.inputs[1] (neurons.inputs[1])\n"
+        "    found:    '\\ud800'\n"
+        "    expected: text in Unicode, without halves of surrogate pairs\n"
+        "    cure:     replace the value",
+    ),
+    "more nodes than connections can join": (
+        dict(neurons__inputs=2_000_000_000),
+        "1. neurons (neurons)\n"
+        "    found:    2,000,000,000 inputs, 1 neurons and 2 connections\n"
+        "    expected: at least 2,000,000,000 connections: the graph is connected\n"
+        "    cure:     correct the counts, or add the connections that are missing",
+    ),
+    "entries of lists": (
+        dict(neurons__sources=[0, 1.5], neurons__targets="2", neurons__weights=[True]),
+        "1. neurons.sources[1] (neurons.sources[1])\n"
+        "    found:    1.5\n"
+        "    expected: an integer, of 32 bits\n"
+        "    cure:     correct the value\n"
+        "2. neurons.targets (neurons.targets)\n"
+        "    found:    '2'\n"
+        "    expected: a list\n"
+        "    cure:     write a list\n"
+        "3. neurons.weights[0] (neurons.weights[0])\n"
+        "    found:    True\n"
+        "    expected: a number\n"
+        "    cure:     correct the value",
+    ),
+    "numbers too large": (
+        dict(neurons__sources=[0, 2**31], neurons__weights=[1, 10**400]),
+        "1. neurons.sources[1] (neurons.sources[1])\n"
+        "    found:    2147483648\n"
+        "    expected: an integer, of 32 bits\n"
+        "    cure:     correct the value\n"
+        "2. neurons.weights[1] (neurons.weights[1])\n"
+        "    found:    an integer of about 398 digits\n"
+        "    expected: a number\n"
+        "    cure:     correct the value",
+    ),
+    "NaN": (
+        dict(neurons__weights=[1, float("nan")]),
+        "1. weights (neurons.weights[1])\n"
+        "    found:    nan for connection 1\n"
+        "    expected: finite numbers\n"
+        "    cure:     look for a division by zero or a diverged training where they "
+        "come from",
+    ),
+    "structure and readout": (
+        dict(neurons__targets=[2, 3], loss={"kind": "mean_squarederror"}),
+        "1. targets (neurons.targets[1])\n"
+        "    found:    node 3 in connection 1\n"
+        "    expected: numbers from 0 to 2: 2 inputs, then 1 neurons\n"
+        "    cure:     nodes are numbered from 0, the inputs first\n"
+        "2. loss on 'y' (loss.kind)\n"
+        "    found:    unknown kind 'mean_squarederror'\n"
+        "    expected: one of binary_cross_entropy, cross_entropy, margin, "
+        "mean_squared_error\n"
+        "    cure:     did you mean 'mean_squared_error'?",
+    ),
+    "readout": (
+        dict(cap="softmax", metadata=[1]),
+        "1. capsule 'y', cap (cap)\n"
+        "    found:    'softmax'\n"
+        '    expected: an object that names its kind, {"kind": ...}\n'
+        '    cure:     write {"kind": "softmax"}\n'
+        "2. metadata (metadata)\n"
+        "    found:    [1]\n"
+        "    expected: an object\n"
+        "    cure:     correct the value",
+    ),
+    "an activation by its name alone": (
+        dict(neurons__activations="relu"),
+        "1. neurons.activations (neurons.activations)\n"
+        "    found:    'relu'\n"
+        '    expected: a capsule function, {"kind": ...}, or a list of them\n'
+        '    cure:     write {"kind": "relu"}',
+    ),
+    "a setting of an activation": (
+        dict(neurons__activations={"kind": "leaky_relu", "slope": 0.1}),
+        "1. neurons.activations.slope (neurons.activations.slope)\n"
+        "    found:    unknown key 'slope'\n"
+        "    expected: one of kind, negative_slope\n"
+        "    cure:     remove it",
+    ),
+    "activations without numbers": (
+        dict(neurons__activations=[{"kind": "tanh"}]),
+        "1. neurons.activation_of (neurons.activation_of)\n"
+        "    found:    a list of activations, but no activation_of\n"
+        "    expected: activation_of beside a list of activations, and only there\n"
+        "    cure:     say by activation_of which of them each neuron has",
+    ),
+    "numbers without activations": (
+        dict(neurons__activation_of=[0]),
+        "1. neurons.activation_of (neurons.activation_of)\n"
+        "    found:    one activation for all neurons\n"
+        "    expected: activation_of beside a list of activations, and only there\n"
+        "    cure:     remove activation_of, or write a list",
+    ),
+    "an activation that is not there": (
+        dict(neurons__activations=[{"kind": "tanh"}], neurons__activation_of=[1]),
+        "1. neurons.activation_of[0] (neurons.activation_of[0])\n"
+        "    found:    1 for neuron 0, and 1 such in all\n"
+        "    expected: places in the list activations, from 0, below 1\n"
+        "    cure:     correct the number",
+    ),
+    "both ways at once": (
+        dict(neurons__arrays="net.safetensors"),
+        "1. neurons.arrays (neurons.arrays)\n"
+        "    found:    a file of arrays, and sources, targets in the document\n"
+        "    expected: one of both\n"
+        "    cure:     remove one of both",
+    ),
+}
+
+
+@pytest.mark.parametrize("changes, text", FAULTS.values(), ids=FAULTS)
+def test_every_fault_is_said(changes, text):
+    with pytest.raises(cj.GraphError) as raised:
+        parse(changed(**changes), "net.json")
+    count = text.count("found:    ")
+    plural = "s" if count > 1 else ""
+    head = f"graph 'net' in 'net.json' has {count} problem{plural}:\n"
+    assert str(raised.value) == head + text
+
+
+def test_a_list_of_activations_is_judged_one_by_one():
+    kinds = [{"kind": "tanh"}, {"kind": "sigmod"}]
+    text = changed(neurons__activations=kinds, neurons__activation_of=[0])
+    with pytest.raises(cj.GraphError) as raised:
+        parse(text)
+    (problem,) = raised.value.problems
+    assert problem.path == ("neurons", "activations", 1, "kind")
+    assert problem.place == "neurons.activations[1].kind"
+    assert problem.cure == "did you mean 'sigmoid'?"
+
+
+def test_keys_that_stand_twice():
+    text = changed().replace('"inputs": 2', '"inputs": 2, "inputs": 2')
+    with pytest.raises(cj.GraphError, match=r"\(neurons.inputs\)\n.*it stands 2 times"):
+        parse(text)
+
+
+def _put(arrays: dict[str, np.ndarray], path: Path) -> None:
+    path.write_bytes(safetensors.numpy.save(arrays))
+
+
+def _spoiled(folder: Path) -> dict[str, str]:
+    """Files in a folder that no document may name, and what is found in each."""
+    ends = {"sources": np.array([0, 1]), "targets": np.array([2, 2])}
+    _put(ends, folder / "sound.safetensors")
+    _put({"sources": ends["sources"]}, folder / "lacking.safetensors")
+    _put({**ends, "weight": ends["sources"]}, folder / "unknown.safetensors")
+    _put({**ends, "weights": ends["sources"]}, folder / "integers.safetensors")
+    _put({**ends, "biases": np.zeros((1, 1))}, folder / "square.safetensors")
+    _put(ends, folder / "cut.safetensors")
+    cut = (folder / "cut.safetensors").read_bytes()
+    (folder / "cut.safetensors").write_bytes(cut[:-1])
+    (folder / "empty.safetensors").write_bytes(b"")
+    (folder / "folder.safetensors").mkdir()
+    (folder / "link.safetensors").symlink_to(folder / "sound.safetensors")
+    os.mkfifo(folder / "pipe.safetensors")
+    name = "the plain name of a .safetensors file in the folder of the document"
+    return {
+        "lacking.safetensors": "no array 'targets'\n    expected: the array 'targets'",
+        "unknown.safetensors": "an array 'weight'\n    expected: among sources, ",
+        "integers.safetensors": "'weights' as I64 of shape (2,)\n    expected: F32 or ",
+        "square.safetensors": "'biases' as F64 of shape (1, 1)\n    expected: F32 or ",
+        "cut.safetensors": "Error while deserializing header: ",
+        "empty.safetensors": "Error while deserializing header: ",
+        "folder.safetensors": "a link, a folder or a device\n    expected: a whole ",
+        "link.safetensors": "a link, a folder or a device\n    expected: a whole ",
+        "pipe.safetensors": "a link, a folder or a device\n    expected: a whole ",
+        "gone.safetensors": "no such file\n    expected: the file 'gone.safetensors' ",
+        "../sound.safetensors": f"'../sound.safetensors'\n    expected: {name}",
+        "a\\b.safetensors": f"'a\\\\b.safetensors'\n    expected: {name}",
+        "sound.bin": f"'sound.bin'\n    expected: {name}",
+        "": f"''\n    expected: {name}",
+    }
+
+
+def test_every_fault_of_a_file_of_arrays(tmp_path):
+    path = tmp_path / "net.json"
+    gone = dict(neurons__sources=GONE, neurons__targets=GONE)
+    for name, found in [*_spoiled(tmp_path).items(), (7, "7\n    expected: the plain")]:
+        path.write_text(changed(neurons__arrays=name, **gone))
+        with pytest.raises(cj.GraphError) as raised:
+            cj.load(path)
+        head = f"graph 'net' in {str(path)!r} has 1 problem:\n1. arrays in {name!r} "
+        text = str(raised.value)
+        assert text.startswith(f"{head}(neurons.arrays)\n    found:    {found}"), text
+    path.write_text(changed(neurons__arrays="sound.safetensors", **gone))
+    assert cj.load(path).network == network(2, 1, [0, 1], [2, 2])
+
+
+def test_arrays_of_a_document_in_no_file():
+    gone = dict(neurons__sources=GONE, neurons__targets=GONE)
+    with pytest.raises(cj.GraphError) as raised:
+        parse(changed(neurons__arrays="sound.safetensors", **gone))
+    assert "beside a document that was read from no file" in str(raised.value)
+    assert "cure:     read it by cj.load(path)" in str(raised.value)
+
+
+def test_arrays_larger_than_memory_are_not_read(tmp_path, monkeypatch):
+    import psutil
+
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: _Memory)
+    _spoiled(tmp_path)
+    gone = dict(neurons__sources=GONE, neurons__targets=GONE)
+    (tmp_path / "net.json").write_text(
+        changed(neurons__arrays="sound.safetensors", **gone)
+    )
+    with pytest.raises(cj.GraphError) as raised:
+        cj.load(tmp_path / "net.json")
+    assert (
+        "    found:    0.0 GiB of arrays\n"
+        "    expected: at most the 0.0 GiB of memory now available\n"
+        "    cure:     a smaller network, or more memory"
+    ) in str(raised.value)
+
+
+class _Memory:
+    available = total = 10
