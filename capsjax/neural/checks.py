@@ -75,7 +75,7 @@ def check_edges(
     """Both ends of the connections as numbers of nodes; None if they are not."""
     ends = []
     for what, given in (("sources", sources), ("targets", targets)):
-        array = np.asarray(given)
+        array = _array(given)
         if not array.size and array.ndim == 1:
             array = array.astype(np.int32)
         if array.ndim != 1 or array.dtype.kind not in "iu":
@@ -83,7 +83,7 @@ def check_edges(
                 Problem(
                     (what,),
                     what,
-                    f"an array of {array.dtype}, shape {array.shape}",
+                    _kind(array, given),
                     "integers in one row",
                     "give the numbers of nodes, inputs first, from 0",
                 )
@@ -120,6 +120,21 @@ def check_edges(
     return ends[0], ends[1]
 
 
+def _array(given: Any) -> np.ndarray:
+    """What is given as an array; an object if it is none, such as a ragged list."""
+    try:
+        return np.asarray(given)
+    except (ValueError, TypeError, OverflowError):
+        return np.array(None, object)
+
+
+def _kind(array: np.ndarray, given: Any) -> str:
+    """What is given instead of numbers, for a message."""
+    if array.dtype == object:
+        return brief(given)
+    return f"an array of {array.dtype}, shape {array.shape}"
+
+
 def _more(wrong: np.ndarray) -> str:
     return f", and {wrong.size - 1:,} more such" if wrong.size > 1 else ""
 
@@ -136,7 +151,7 @@ def check_numbers(
     """Weights or biases: finite numbers, as many as there are."""
     if given is None:
         return None
-    array = np.asarray(given)
+    array = _array(given)
     if array.ndim != 1 or (array.dtype.kind not in "iuf" and array.size):
         # bfloat16 and its like are no floats to NumPy.
         if array.ndim != 1 or not np.can_cast(array.dtype, np.float64, "safe"):
@@ -144,7 +159,7 @@ def check_numbers(
                 Problem(
                     (what,),
                     what,
-                    f"an array of {array.dtype}, shape {array.shape}",
+                    _kind(array, given),
                     f"numbers, shape ({count:,},)",
                     f"give one number for each {noun}, or none at all to draw them",
                 )

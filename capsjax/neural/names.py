@@ -78,7 +78,8 @@ def _names(what: str, given: Any, start: int, problems: Problems) -> np.ndarray 
     if isinstance(given, int | np.integer) and not isinstance(given, bool):
         if 0 <= given <= 2**31 - 1 - start:
             return np.arange(start, start + int(given), dtype=np.int64)
-    if isinstance(given, str | bytes) or not hasattr(given, "__len__"):
+    column = np.asarray(given, object)
+    if column.ndim == 0:
         problems.append(
             Problem(
                 (what,),
@@ -89,7 +90,7 @@ def _names(what: str, given: Any, start: int, problems: Problems) -> np.ndarray 
             )
         )
         return None
-    each: list[Any] = np.asarray(given, object).tolist()
+    each: list[Any] = column.tolist()
     types = {type(name) for name in each}
     integers = all(issubclass(t, int | np.integer) and t is not bool for t in types)
     if not integers and not all(issubclass(t, str) for t in types):

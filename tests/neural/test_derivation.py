@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers_neural import networks
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from capsjax.graph import GraphError
 from capsjax.neural import (
@@ -177,6 +178,31 @@ def test_a_step_that_breaks_its_rule_is_refused(field, at, value, text):
     with pytest.raises(GraphError) as caught:
         replay(changed(SOUND, field, at, value))
     assert text in str(caught.value)
+
+
+@settings(max_examples=300)
+@given(networks(most=20), st.data())
+def test_a_source_is_accepted_from_its_network_only(net, data):
+    """Any source of any step, moved to any earlier node, against plain sets."""
+    derivation = derive(net)
+    if not len(derivation.sources):
+        return
+    edge = data.draw(st.integers(0, len(derivation.sources) - 1))
+    step = int(np.searchsorted(derivation.offsets, edge, side="right")) - 1
+    source = data.draw(st.integers(0, step - 1))
+    nodes: list[set[int]] = []
+    for each in derivation:
+        nodes.append({each.number}.union(*(nodes[made] for made in each.networks)))
+    own = slice(derivation.offsets[step], derivation.offsets[step + 1])
+    inside = source in nodes[derivation.operands[edge]]
+    again = source in np.delete(derivation.sources[own], edge - own.start)
+    moved = changed(derivation, "sources", edge, source)
+    if inside and not again:
+        assert replay(moved).Y == net.Y
+    else:
+        text = "duplicate connections" if inside else "is no node of the network"
+        with pytest.raises(GraphError, match=text):
+            replay(moved)
 
 
 def test_a_network_left_over_is_refused():

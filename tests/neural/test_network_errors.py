@@ -112,6 +112,14 @@ CASES = {
         dict(inputs=1, neurons=1, sources=[[0]], targets=[1]),
         "found:    an array of int64, shape (1, 1)",
     ),
+    "ragged lists": (
+        dict(inputs=1, neurons=1, sources=[0], targets=[[1], 1]),
+        "targets (targets)\n    found:    [[1], 1]\n    expected: integers in one row",
+    ),
+    "a set of names, which has no order": (
+        dict(inputs={"x"}, neurons=["h"], sources=[0], targets=[1]),
+        "inputs (inputs)\n    found:    {'x'}\n    expected: how many there are, or",
+    ),
     "ends of unequal length": (
         dict(inputs=1, neurons=1, sources=[0, 0], targets=[1]),
         "found:    2 sources and 1 targets",
