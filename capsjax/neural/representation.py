@@ -64,6 +64,8 @@ def to_networkx(net: NeuralNetwork) -> "networkx.DiGraph":
         [('x1', 'h', 1.0), ('x2', 'h', -1.0)]
         >>> induced_network(to_networkx(net)) == net
         True
+
+    Source: Li & Shan, arXiv 1805.03551, Section 2.
     """
     import networkx
 
@@ -105,6 +107,8 @@ def to_sparse(net: NeuralNetwork) -> "sparse.coo_array":
         array([[0. , 0.5, 0. ],
                [0. , 0. , 2. ],
                [0. , 0. , 0. ]])
+
+    Source: Li & Shan, arXiv 1805.03551, Section 2.
     """
     from scipy import sparse
 
@@ -181,12 +185,15 @@ def induced_network(
 
 def _from_pair(vertices: Any, edges: Any) -> tuple[Any, np.ndarray, np.ndarray]:
     """V and E as names and numbers."""
-    if isinstance(vertices, int):
-        if vertices < 0:
-            raise _wrong("V", f"{vertices}", "names, or how many", "give a count")
+    column = np.asarray(vertices, object)
+    counted = isinstance(vertices, int) and not isinstance(vertices, bool)
+    if (counted and vertices < 0) or (column.ndim == 0 and not counted):
+        cure = "give a list of names, or a count"
+        raise _wrong("V", brief(vertices), "names, or how many there are", cure)
+    if counted:
         names, known = vertices, range(vertices)
     else:
-        names = np.asarray(vertices, object).tolist()
+        names = column.tolist()
         known = {name: number for number, name in enumerate(names)}
         if len(known) < len(names):
             again = [name for name, times in Counter(names).items() if times > 1]

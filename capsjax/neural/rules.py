@@ -235,13 +235,15 @@ def _join(
     if any(name in net.Y for net in nets):
         raise _not_new(rule, name, "a node already")
     for own, subset in zip(weights or (), sources, strict=weights is not None):
-        if len(own) != len(subset):
+        if np.ndim(own) != 1 or len(own) != len(subset):
             raise _broken(
                 rule,
-                f"{len(own)} weights for a subset of {len(subset)} nodes",
+                f"weights {brief(own)} for a subset of {len(subset)} nodes",
                 "one weight for each new connection",
                 "give the weights in the order of the nodes",
             )
+    if bias is not None and np.ndim(bias):
+        raise _broken(rule, f"bias {brief(bias)}", "one number", "give the bias of h")
     _check_drawn(rule, "weights", weights, [n.weights for n in nets if len(n.sources)])
     _check_drawn(rule, "biases", bias, [n.biases for n in nets if len(n.neurons)])
 

@@ -127,6 +127,7 @@ def partly(attribute: str) -> nx.DiGraph:
         ("E\n    found:    'xh'\n    expected: pairs of vertices", (["x"], ["xh"])),
         ("V\n    found:    'x' more than once", (["x", "x"], [])),
         ("V\n    found:    -1", (-1, [])),
+        ("V\n    found:    {'x'}", ({"x"}, [])),
         ("inputs (inputs)\n    found:    none", (0, [])),
         (
             "matrix\n    found:    shape (2, 3)\n    expected: a square matrix",

@@ -122,8 +122,16 @@ GIVEN = neuron("h1", ["x1"], weights=[1.0], bias=0.0)
         ),
         ("'x1' more than once in N", lambda: growth(NET, "h2", ["x1", "x1"])),
         (
-            "rule of growth\n    found:    2 weights for a subset of 1 nodes",
+            "rule of growth\n    found:    weights [1.0, 2.0] for a subset of 1 nodes",
             lambda: growth(variable("x"), "h", ["x"], weights=[1.0, 2.0]),
+        ),
+        (
+            "found:    weights 1.0 for a subset of 1 nodes",
+            lambda: growth(variable("x"), "h", ["x"], weights=1.0),  # type: ignore
+        ),
+        (
+            "rule of growth\n    found:    bias [1.0]\n    expected: one number",
+            lambda: growth(variable("x"), "h", ["x"], bias=[1.0]),  # type: ignore
         ),
         (
             "no weights for the new neuron, but some in the network\n    expected: "
