@@ -103,8 +103,7 @@ def _judge_size(names: dict[str, Any], connections: int) -> list[Problem]:
     return [
         _problem(
             _PATH,
-            f"{counts[0]:,} inputs, {counts[1]:,} neurons and {connections:,} "
-            "connections",
+            f"|S| + |H| = {counts[0]:,} + {counts[1]:,} nodes, |W| = {connections:,}",
             f"at least {sum(counts) - 1:,} connections: the graph is connected",
             "correct the counts, or add the connections that are missing",
         )

@@ -276,7 +276,7 @@ FAULTS = {
     "more nodes than connections can join": (
         dict(neurons__inputs=2_000_000_000),
         "1. neurons (neurons)\n"
-        "    found:    2,000,000,000 inputs, 1 neurons and 2 connections\n"
+        "    found:    |S| + |H| = 2,000,000,000 + 1 nodes, |W| = 2\n"
         "    expected: at least 2,000,000,000 connections: the graph is connected\n"
         "    cure:     correct the counts, or add the connections that are missing",
     ),
@@ -318,7 +318,7 @@ FAULTS = {
         dict(neurons__targets=[2, 3], loss={"kind": "mean_squarederror"}),
         "1. targets (neurons.targets[1])\n"
         "    found:    node 3 in connection 1\n"
-        "    expected: numbers from 0 to 2: 2 inputs, then 1 neurons\n"
+        "    expected: numbers from 0 to 2, for |S| + |H| = 2 + 1 nodes\n"
         "    cure:     nodes are numbered from 0, the inputs first\n"
         "2. loss on 'y' (loss.kind)\n"
         "    found:    unknown kind 'mean_squarederror'\n"
