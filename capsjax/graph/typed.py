@@ -6,9 +6,10 @@ per example. Capsules stand in topological order.
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-from capsjax.graph.declaration import Graph
+import numpy as np
+
 from capsjax.graph.kinds import Shape
 
 
@@ -78,6 +79,106 @@ class TypedCapsule:
         return sum([math.prod(shape) for shape in shapes if shape is not None])
 
 
+class Reading(NamedTuple):
+    """An array that a group reads.
+
+    Attributes:
+        source: The capsule or input whose Y it is.
+        rows: How many units Y holds along its first axis; None if Y is one unit.
+    """
+
+    source: str
+    rows: int | None
+
+
+class Writing(NamedTuple):
+    """An array that a group gives to the rest of the graph.
+
+    Attributes:
+        name: What others read it by.
+        members: The member whose Y it is, or the members whose Ys stand along its
+            first axis.
+    """
+
+    name: str
+    members: int | np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TypedGroup:
+    """Many small capsules that are alike, as one: a graph of units, held as arrays.
+
+    Every member has U and Y of the same shape, the unit, and reads units, over edges of
+    one weighting operation. Edges refer to rows: the units of the readings, then the
+    members.
+
+    Attributes:
+        name: Its name among the capsules.
+        unit: Shape of U and Y of a member.
+        weighting: The operation of every edge (a `Weighting`).
+        weight_shape: Shape of W of an edge, or None.
+        bias_shape: Shape of B of a member, or None.
+        caps: The distinct capsule functions.
+        cap_of: Which of them each member has, [members].
+        readings: The arrays that are read.
+        writings: The arrays that others read.
+        edge_sources: Row that each edge reads, [edges].
+        edge_targets: Member that it goes into, [edges].
+        weights: Declared values of W by edge, or None where they are drawn.
+        biases: Declared values of B by member, or None where they are zero.
+        members: Names of members that are capsules of the declaration; none for
+            neurons, which are known by number.
+        keys: The key of each edge among those into its member; none for neurons.
+    """
+
+    name: str
+    unit: Shape
+    weighting: Any
+    weight_shape: Shape | None
+    bias_shape: Shape | None
+    caps: tuple[Any, ...]
+    cap_of: np.ndarray
+    readings: tuple[Reading, ...]
+    writings: tuple[Writing, ...]
+    edge_sources: np.ndarray
+    edge_targets: np.ndarray
+    weights: np.ndarray | None = None
+    biases: np.ndarray | None = None
+    members: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Number of members."""
+        return len(self.cap_of)
+
+    @property
+    def outer(self) -> int:
+        """Number of rows that are read from outside."""
+        return sum(1 if each.rows is None else each.rows for each in self.readings)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the capsules read, each once, in order."""
+        return tuple(dict.fromkeys(each.source for each in self.readings))
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of weights and biases."""
+        count = 0
+        if self.weight_shape is not None:
+            count += len(self.edge_sources) * math.prod(self.weight_shape)
+        if self.bias_shape is not None:
+            count += self.size * math.prod(self.bias_shape)
+        return count
+
+    def written(self, writing: Writing) -> Shape:
+        """Shape of an array that others read, per example."""
+        if isinstance(writing.members, np.ndarray):
+            return (len(writing.members), *self.unit)
+        return self.unit
+
+
 @dataclasses.dataclass(frozen=True)
 class TypedLoss:
     """A loss on an output.
@@ -95,11 +196,19 @@ class TypedLoss:
 
 @dataclasses.dataclass(frozen=True)
 class TypedGraph:
-    """A graph with every shape known, in topological order."""
+    """A graph with every shape known, in topological order.
 
-    graph: Graph
+    Attributes:
+        graph: The declaration, or what has its `name`, `inputs` and `losses`.
+        inputs: Names and shapes.
+        capsules: Capsules, and groups of them.
+        outputs: Names of capsules.
+        losses: Losses on outputs.
+    """
+
+    graph: Any
     inputs: tuple[tuple[str, Shape], ...]
-    capsules: tuple[TypedCapsule, ...]
+    capsules: tuple[TypedCapsule | TypedGroup, ...]
     outputs: tuple[str, ...]
     losses: tuple[TypedLoss, ...]
 
