@@ -38,13 +38,15 @@ def read(neurons: Any, source: str) -> tuple[NeuralNetwork | None, list[Problem]
         return None, [_problem(_PATH, brief(neurons), "an object", cure)]
     problems = judge_keys(neurons, _KEYS, ("inputs", "neurons", "activations"), _PATH)
     names = {key: neurons[key] for key in ("inputs", "neurons") if key in neurons}
-    problems += _judge_names(names)
+    unsound = _judge_names(names)
+    problems += unsound
     arrays, more = _arrays(neurons, source)
     problems += more
     activations, more = _activations(neurons.get("activations"))
     problems += more
-    if len(names) == 2 and {"sources", "targets"} <= arrays.keys():
+    if len(names) == 2 and not unsound and "sources" in arrays:
         problems += _judge_size(names, len(arrays["sources"]))
+    if "activations" in neurons and arrays:
         problems += _judge_activation_of(neurons, arrays, activations)
     if problems:
         return None, problems

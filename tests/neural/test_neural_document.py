@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import capsjax as cj
 from capsjax.graph import parse, storage
-from capsjax.neural import document, model, network, random_dag
+from capsjax.neural import document, form, model, network, random_dag
 from tests.neural.helpers_neural import networks
 
 READOUTS = [
@@ -489,3 +489,36 @@ def test_arrays_larger_than_memory_are_not_read(tmp_path, monkeypatch):
 
 class _Memory:
     available = total = 10
+
+
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(max_size=3)
+    | st.sampled_from(["tanh", "x.safetensors", {"kind": "tanh"}, [0], 10**400]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["kind", "a", "weight"]), inner, max_size=2)
+    ),
+    max_leaves=5,
+)
+KEYS = [*document._KEYS, *(f"neurons__{key}" for key in form._KEYS)]
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), JUNK, min_size=1, max_size=3))
+def test_whatever_stands_in_a_document_is_refused_in_order_or_taken(changes):
+    if "neurons" in changes:
+        changes = {k: v for k, v in changes.items() if not k.startswith("neurons__")}
+    try:
+        declared = parse(changed(**changes), "net.json")
+    except cj.GraphError as error:
+        keys = [*changes, *SOUND]
+        assert all(str(problem.place) for problem in error.problems)
+        assert {each.path[0] for each in error.problems if each.path} <= {
+            key.partition("__")[0] for key in keys
+        }
+        assert str(error)
+    else:
+        assert isinstance(declared, cj.neural.Model)
