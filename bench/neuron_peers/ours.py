@@ -67,6 +67,8 @@ def capsules(problem: Problem) -> Program:
 
 def _program(net, params, problem: Problem, by_edge) -> Program:
     _, state = net.init(jax.random.key(0))
+    # Networks of neurons declare float64, which JAX would keep where it may.
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
 
     def loss(params, x):
         outputs, _ = net.apply(params, state, {"x": x})

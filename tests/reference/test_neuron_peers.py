@@ -16,11 +16,8 @@ TOLERANCE = 1e-5  # of float32, relative to the largest number compared
 SIZES = {60: (11, 170), 500: (33, 1_917)}
 IN_DEGREE, WINDOW = 4, 2_000
 SLOW = ("naive", "connex")  # at 500 they take a minute to compile and to build
-COMPILED = pytest.mark.xfail(
-    raises=TypeError, strict=True, reason="cj.compile takes no networks of neurons yet"
-)
 PAIRS = [
-    pytest.param(peer, nodes, marks=COMPILED if peer == "capsjax" else ())
+    (peer, nodes)
     for peer in neuron_peers.PEERS
     for nodes in SIZES
     if peer not in SLOW or nodes == 60
