@@ -1,5 +1,6 @@
 """One suite over the table of capsule functions: shapes, values, derivatives."""
 
+import math
 from math import erf, inf, pi
 from typing import Any
 
@@ -59,6 +60,26 @@ EXAMPLES = [
     (caps.route(), (4, 3, 2)),
     (caps.route(1), (4, 3, 2)),
     (caps.route(4), (2, 1, 3)),
+    (caps.adaptive_avg_pool((3,)), (7, 2)),
+    (caps.adaptive_avg_pool((2, 5)), (4, 3, 2)),
+    (caps.adaptive_avg_pool((1, 3, 2)), (2, 3, 5, 1)),
+    (caps.layer_norm(), (4,)),
+    (caps.layer_norm(epsilon=0.5), (2, 3)),
+    (caps.group_norm(2), (2, 3, 4)),
+    (caps.group_norm(3, epsilon=0.1), (6,)),
+    (caps.rms_norm(), (2, 3)),
+    (caps.rms_norm(epsilon=0.5), (4,)),
+    (caps.local_response_norm(5, 0.5), (2, 7)),
+    (caps.local_response_norm(2, 0.8, 1.3, 2.0), (4,)),
+    (caps.local_response_norm(9, 1.0), (3,)),
+    (caps.multiply(), (2, 3)),
+    (caps.multiply(), (4, 2)),
+    (caps.multiply(), (1,)),
+    (caps.mask(), (3, 4)),
+    (caps.mask(), (2,)),
+    (caps.attention(), (3, 4, 2)),
+    (caps.attention(2), (3, 2, 4)),
+    (caps.attention(2, True), (3, 4, 6)),
 ]
 every = pytest.mark.parametrize(
     "cap, shape", EXAMPLES, ids=[f"{k} on {s}" for k, s in EXAMPLES]
@@ -132,6 +153,65 @@ def _route(cap, votes):
     return np.stack(found)
 
 
+def _windows(size, count):
+    """Half-open ranges, in the arithmetic of floating-point numbers."""
+    for i in range(count):
+        yield slice(math.floor(i * size / count), math.ceil((i + 1) * size / count))
+
+
+def _adaptive(cap, u):
+    y = np.zeros((len(u), *cap.windows, u.shape[-1]))
+    sizes = zip(u.shape[1:-1], cap.windows, strict=True)
+    axes = [list(_windows(*each)) for each in sizes]
+    for place in np.ndindex(*cap.windows):
+        at = [windows[i] for windows, i in zip(axes, place, strict=True)]
+        seen = u[(slice(None), *at)]
+        y[(slice(None), *place)] = seen.mean(tuple(range(1, u.ndim - 1)))
+    return y
+
+
+def _group_norm(cap, u):
+    """Wu & He 2018, group by group."""
+    y, width = np.zeros_like(u), u.shape[-1] // cap.groups
+    for example in range(len(u)):
+        for g in range(cap.groups):
+            at = (example, ..., slice(g * width, (g + 1) * width))
+            y[at] = (u[at] - u[at].mean()) / np.sqrt(u[at].var() + cap.epsilon)
+    return y
+
+
+def _layer_norm(cap, u):
+    mean, variance = u.mean(-1, keepdims=True), u.var(-1, keepdims=True)
+    return (u - mean) / np.sqrt(variance + cap.epsilon)
+
+
+def _rms_norm(cap, u):
+    return u / np.sqrt((u**2).mean(-1, keepdims=True) + cap.epsilon)
+
+
+def _local_response(cap, u):
+    """As `torch.nn.LocalResponseNorm` defines it, channel by channel."""
+    y, channels = np.zeros_like(u), u.shape[-1]
+    for c in range(channels):
+        low, high = c - cap.size // 2, c + (cap.size - 1) // 2
+        near = range(max(low, 0), min(high, channels - 1) + 1)
+        total = sum(u[..., i] ** 2 for i in near)
+        y[..., c] = u[..., c] / (cap.k + cap.alpha * total / cap.size) ** cap.beta
+    return y
+
+
+def _attention(cap, u):
+    """Vaswani 2017, one query of one head at a time."""
+    batch, _, length, features = u.shape
+    y, d = np.zeros((batch, length, features)), features // cap.heads
+    for example, head, i in np.ndindex(batch, cap.heads, length):
+        q, k, v = u[example, :, :, head * d : (head + 1) * d]
+        seen = i + 1 if cap.causal else length
+        p = _softmax(np.array([q[i] @ k[j] for j in range(seen)]) / np.sqrt(d))
+        y[example, i, head * d : (head + 1) * d] = p @ v[:seen]
+    return y
+
+
 def _gelu(cap, u):
     if cap.approximate:
         return u / 2 * (1 + np.tanh(np.sqrt(2 / pi) * (u + 0.044715 * u**3)))
@@ -161,6 +241,16 @@ NUMPY: dict[str, Any] = {
     "squash": lambda cap, u: _squash(u),
     "length": lambda cap, u: np.linalg.norm(u, axis=-1),
     "route": _route,
+    "adaptive_avg_pool": _adaptive,
+    "layer_norm": _layer_norm,
+    "group_norm": _group_norm,
+    "rms_norm": lambda cap, u: (
+        u / np.sqrt((u**2).mean(-1, keepdims=True) + cap.epsilon)
+    ),
+    "local_response_norm": _local_response,
+    "multiply": lambda cap, u: u.prod(1),
+    "mask": lambda cap, u: u[..., :-1] * u[..., -1:],
+    "attention": _attention,
 }
 
 
@@ -200,7 +290,7 @@ OUTPUT_ONLY = {
     *("relu", "leaky_relu", "elu", "selu", "softplus", "sigmoid", "tanh"),
     *("softmax", "log_softmax"),
 }
-NOTHING = {"identity", "avg_pool", "global_avg_pool"}
+NOTHING = {"identity", "avg_pool", "global_avg_pool", "adaptive_avg_pool"}
 
 
 @every

@@ -10,6 +10,7 @@ import pytest
 
 from capsjax import weightings as w
 from capsjax.graph.kinds import WEIGHTINGS
+from capsjax.weightings import Conv
 from tests.helpers_capsjax import (
     built_in,
     close,
@@ -58,6 +59,22 @@ EXAMPLES = [
     (w.Conv(2, (1, 1)), (3, 3, 4)),
     (w.Conv(2, (2, 2, 2)), (3, 4, 3, 2)),
     (w.Conv(2, (2, 1, 3), (1, 2, 1), "SAME"), (3, 4, 3, 1)),
+    (w.ConvTranspose(2, (3,), (2,)), (4, 3)),
+    (w.ConvTranspose(3, (2, 3)), (3, 4, 2)),
+    (w.ConvTranspose(1, (3, 3), (2, 2), "SAME"), (3, 2, 2)),
+    (w.ConvTranspose(2, (4, 2), (2, 3), ((1, 1), (0, 1))), (3, 2, 1)),
+    (w.ConvTranspose(1, (2, 2), (3, 2), "SAME"), (2, 3, 2)),
+    (w.ConvTranspose(1, (2, 1, 2), (2, 1, 1), ((1, 0), (0, 0), (1, 1))), (2, 3, 3, 2)),
+    (w.DepthwiseConv((3,)), (6, 2)),
+    (w.DepthwiseConv((3, 3), padding="SAME"), (4, 3, 2)),
+    (w.DepthwiseConv((2, 3), 2, (2, 1), ((1, 0), (0, 1))), (4, 5, 3)),
+    (w.DepthwiseConv((2, 2), dilation=(2, 1)), (4, 3, 2)),
+    (w.DepthwiseConv((2, 2, 1), 1, (1, 2, 1)), (3, 4, 2, 2)),
+    (w.Upsample((3,)), (4, 2)),
+    (w.Upsample((2, 1)), (3, 2, 2)),
+    (w.Upsample((1, 2, 3)), (2, 1, 2, 3)),
+    (w.Flip((0,)), (3,)),
+    (w.Flip((-1, 0)), (2, 3, 4)),
 ]
 every = pytest.mark.parametrize(
     "weighting, shape", EXAMPLES, ids=[f"{k} on {s}" for k, s in EXAMPLES]
@@ -115,6 +132,42 @@ def _convolve(k: w.Conv, w, y):
     return u
 
 
+def _convolve_transposed(k: w.ConvTranspose, w, y):
+    """Paints a window for every position of the source, then cuts the padding off."""
+    stride = k.stride or (1,) * len(k.window)
+    shape = k.contribution_shape(y.shape[1:])
+    each = list(zip(y.shape[1:-1], k.window, stride, strict=True))
+    full = np.zeros((len(y), *((n + 1) * s + q for n, q, s in each), k.features))
+    for place in np.ndindex(*y.shape[1:-1]):
+        for tap in np.ndindex(*k.window):
+            at = [p * s + q for p, s, q in zip(place, stride, tap, strict=True)]
+            full[(slice(None), *at)] += y[(slice(None), *place)] @ w[tap].T
+    if k.padding == "SAME":  # of the convolution that undoes it
+        cut = [max(q - s, 0) // 2 for _, q, s in each]
+    elif k.padding == "VALID":
+        cut = [0] * len(each)
+    else:
+        cut = [low for low, _ in k.padding]
+    at = [slice(low, low + n) for low, n in zip(cut, shape, strict=False)]
+    return full[(slice(None), *at)]
+
+
+def _depthwise(k: w.DepthwiseConv, w, y):
+    """Each channel by itself, as a convolution of one channel."""
+    parts = []
+    for channel in range(y.shape[-1]):
+        at = slice(channel * k.multiplier, (channel + 1) * k.multiplier)
+        one = Conv(k.multiplier, k.window, k.stride, k.padding, k.dilation)
+        parts.append(_convolve(one, w[..., at], y[..., channel : channel + 1]))
+    return np.concatenate(parts, axis=-1)
+
+
+def _upsampled(k: w.Upsample, y):
+    for axis, factor in enumerate(k.factors, 1):
+        y = np.repeat(y, factor, axis)
+    return y
+
+
 def _placed(k: w.Place, y):
     u = np.zeros((len(y), *k.contribution_shape(y.shape[1:])))
     axis = k.axis % (y.ndim - 1) + 1
@@ -134,6 +187,10 @@ NUMPY = {
     "transpose": lambda k, w, y: np.transpose(y, (0, *(a + 1 for a in k.axes))),
     "place": lambda k, w, y: _placed(k, y),
     "conv": _convolve,
+    "conv_transpose": _convolve_transposed,
+    "depthwise_conv": _depthwise,
+    "upsample": lambda k, w, y: _upsampled(k, y),
+    "flip": lambda k, w, y: np.flip(y, tuple(a % (y.ndim - 1) + 1 for a in k.axes)),
 }
 
 
@@ -228,7 +285,7 @@ def few_taps():
     return [
         pytest.param(weighting, shape, id=f"{weighting} on {shape}")
         for weighting, shape in EXAMPLES
-        if not isinstance(weighting, w.Conv)
+        if not isinstance(weighting, w.Conv | w.ConvTranspose | w.DepthwiseConv)
         or np.prod(weighting.weight_shape(shape)) <= 18
     ]
 
@@ -258,6 +315,9 @@ FAN_IN = [
     (w.Vote(5, 4), (6, 3), 18),
     (w.Conv(4, (3, 2)), (6, 6, 5), 30),
     (w.Conv(4, (3, 3), groups=2), (6, 6, 4), 18),
+    (w.ConvTranspose(4, (4, 3), (2, 1)), (6, 6, 5), 30),
+    (w.ConvTranspose(4, (2, 1), (3, 2)), (6, 6, 5), 5),
+    (w.DepthwiseConv((3, 2), 3), (6, 6, 8), 6),
 ]
 
 
