@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from capsjax.graph.declaration import Graph
 from capsjax.graph.errors import nearest
-from capsjax.graph.typed import TypedGraph
+from capsjax.graph.typed import TypedCapsule, TypedGraph
 from capsjax.losses import encode_target
 
 Arrays = dict[str, jax.Array]
@@ -99,7 +99,11 @@ def _encode(
 ) -> tuple[Arrays, list[str]]:
     """The targets in their outputs' shapes, and what is wrong with the others."""
     size = next(iter(inputs.values())).shape[0]
-    shapes = {capsule.name: capsule.output for capsule in typed.capsules}
+    shapes = {
+        capsule.name: capsule.output
+        for capsule in typed.capsules
+        if isinstance(capsule, TypedCapsule)
+    }
     encoded, faults = {}, []
     if size == 0:
         faults.append("batch size 0: the loss is a mean over at least one example")

@@ -3,7 +3,7 @@
 Graph --check, infer--> typed graph --passes--> typed graph --plan--> Program
 """
 
-from typing import Any, get_args
+from typing import Any, Protocol, get_args, runtime_checkable
 
 from capsjax.compiler.network import Backward, Network
 from capsjax.compiler.passes import run_passes
@@ -13,10 +13,20 @@ from capsjax.compiler.verify import verify_rules
 from capsjax.graph.checks import check as check_graph
 from capsjax.graph.declaration import Graph
 from capsjax.graph.errors import GraphError
+from capsjax.graph.typed import TypedGraph
+
+
+@runtime_checkable
+class Typable(Protocol):
+    """A declaration of another form than a graph: it knows its typed graph itself."""
+
+    def typed(self) -> TypedGraph:
+        """The declaration with every shape known."""
+        ...
 
 
 def compile(
-    graph: Graph, *, backward: Backward = "exact", check: bool = True
+    graph: Graph | Typable, *, backward: Backward = "exact", check: bool = True
 ) -> Network:
     """Compiles a declared graph into pure functions.
 
@@ -24,7 +34,8 @@ def compile(
     JAX when they are called under `jax.jit`.
 
     Args:
-        graph: The declaration, from `cj.graph`, `cj.load` or `cj.zoo.graph`.
+        graph: The declaration, from `cj.graph`, `cj.load` or `cj.zoo.graph`; or a
+            neural network, or a model of one (`cj.neural`).
         backward: "exact", the universal backpropagation of the paper as a custom VJP;
             or "autodiff", the interpreter with JAX's own derivatives, which is slower
             and also allows forward mode (`jax.jvp`, `jax.jacfwd`, `jax.linearize`).
@@ -54,7 +65,7 @@ def compile(
 
     Source: Li & Shan, arXiv 1805.03551, section 4.
     """
-    if not isinstance(graph, Graph):
+    if not isinstance(graph, Graph | Typable):
         given: Any = graph
         raise TypeError(
             f"cj.compile takes a Graph, not {type(given).__name__}; make one with "
@@ -64,11 +75,15 @@ def compile(
         raise ValueError(
             f"backward {backward!r} is unknown; expected one of {get_args(Backward)}"
         )
-    typed, problems = check_graph(graph)
-    if problems:
-        raise GraphError(graph.name, problems)
+    if isinstance(graph, Graph):
+        typed, problems = check_graph(graph)
+        if problems:
+            raise GraphError(graph.name, problems)
+    else:
+        typed = graph.typed()
     if check:
         verify_rules(typed)
     stages = run_passes(typed, observable=False, check=check)
     last = stages[-1].typed
-    return Network(graph, typed, tuple(stages), Program(last, plan(last)), backward)
+    program = Program(last, plan(last))
+    return Network(typed.graph, typed, tuple(stages), program, backward)

@@ -1,13 +1,22 @@
 """explain: what the compiler made of a graph, stage by stage, in words and figures."""
 
 import dataclasses
-from collections.abc import Iterable
 
+from capsjax.compiler.compile import Typable
 from capsjax.compiler.compile import compile as compile_graph
+from capsjax.compiler.groups.explain import group_lines, schedule_lines
 from capsjax.compiler.network import Network
+from capsjax.compiler.parameters import tensor_shapes
 from capsjax.compiler.plan import flops, residual_bytes
+from capsjax.compiler.text import table
 from capsjax.graph.declaration import Graph
-from capsjax.graph.typed import Concatenation, Term, TypedCapsule, TypedGraph
+from capsjax.graph.typed import (
+    Concatenation,
+    Term,
+    TypedCapsule,
+    TypedGraph,
+    TypedGroup,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +29,7 @@ class Explanation:
         return self.text
 
 
-def explain(graph: Graph | Network) -> Explanation:
+def explain(graph: Graph | Typable | Network) -> Explanation:
     """Shows each stage of the compiler: what it was given, did, decided, and why.
 
     Args:
@@ -77,7 +86,11 @@ def explain(graph: Graph | Network) -> Explanation:
 
 def _stage_lines(typed: TypedGraph) -> list[str]:
     lines = [f"  {name}: Y {shape}" for name, shape in typed.inputs]
-    lines += [f"  {_capsule_line(capsule)}" for capsule in typed.capsules]
+    for capsule in typed.capsules:
+        if isinstance(capsule, TypedGroup):
+            lines += group_lines(capsule)
+        else:
+            lines.append(f"  {_capsule_line(capsule)}")
     for each in typed.losses:
         lines.append(f"  loss on {each.output}: {each.loss}")
     return lines
@@ -106,11 +119,12 @@ def _plan_lines(net: Network) -> list[str]:
     for name, shape in typed.inputs:
         rows.append((name, "", str(shape), "0", f"{kept.get(name, 0):,}", "0"))
     for capsule in typed.capsules:
+        u, y = tensor_shapes(capsule)
         rows.append(
             (
                 capsule.name,
-                str(capsule.total_input),
-                str(capsule.output),
+                str(u),
+                str(y),
                 f"{capsule.parameter_count:,}",
                 f"{kept.get(capsule.name, 0):,}",
                 f"{flops(capsule):,}",
@@ -121,17 +135,7 @@ def _plan_lines(net: Network) -> list[str]:
     parameters = f"{typed.parameter_count:,}"
     rows.append(("total", "", "", parameters, f"{total:,}", f"{work:,}"))
     head = f"plan: {total:,} bytes kept per example for the backward pass"
-    return [head, *_table(rows)]
-
-
-def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if i < 3 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  " + "  ".join(cells).rstrip())
+    lines = [head, *table(rows)]
+    for group in net.program.groups.values():
+        lines += ["", *schedule_lines(group)]
     return lines

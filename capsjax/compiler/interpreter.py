@@ -10,8 +10,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from capsjax.graph.typed import TypedGraph
+from capsjax.graph.levels import levels
+from capsjax.graph.typed import TypedGraph, TypedGroup
 from capsjax.losses import PAIRS
 
 
@@ -28,9 +30,13 @@ def evaluate(typed: TypedGraph, params: Any, inputs: Any, shifts: Any = None):
     output = dict(inputs)
     needed = set(typed.outputs)
     for capsule in reversed(typed.capsules):
-        needed.update(capsule.sources if capsule.name in needed else ())
+        if not needed.isdisjoint(capsule.produces):
+            needed.update((capsule.name, *capsule.sources))
     for capsule in typed.capsules:
         if capsule.name not in needed:
+            continue
+        if isinstance(capsule, TypedGroup):
+            _evaluate_group(capsule, params, total, output, shifts)
             continue
         own = params.get(capsule.name, {})
         u: Any = 0
@@ -46,13 +52,44 @@ def evaluate(typed: TypedGraph, params: Any, inputs: Any, shifts: Any = None):
     return total, output
 
 
+def _evaluate_group(group: TypedGroup, params: Any, total, output, shifts) -> None:
+    """Member by member, in topological order; U and Y are [batch, members, *unit]."""
+    own = params.get(group.name, {})
+    rows: list[jax.Array] = []
+    for name, count in group.readings:
+        array = output[name]
+        rows += [array] if count is None else list(jnp.moveaxis(array, 1, 0))
+    outer = len(rows)
+    rows += [rows[0]] * group.size
+    total_inputs = list(rows[outer:])
+    level = levels(group.edge_sources, outer + group.edge_targets, len(rows))[outer:]
+    for member in np.argsort(level, kind="stable").tolist():
+        u: Any = jnp.zeros_like(rows[0])
+        for edge in np.flatnonzero(group.edge_targets == member).tolist():
+            w = None
+            if group.weight_shape is not None:
+                w = own["W"]["edges"][edge]
+            u = u + group.weighting.forward(w, rows[int(group.edge_sources[edge])])
+        if group.bias_shape is not None:
+            u = u + own["B"][member]
+        if shifts is not None:
+            u = u + shifts[group.name][:, member]
+        total_inputs[member] = u
+        rows[outer + member] = group.caps[group.cap_of[member]].forward(u)
+    total[group.name] = jnp.stack(total_inputs, axis=1)
+    members = jnp.stack(rows[outer:], axis=1)
+    for each in group.writings:
+        output[each.name] = members[:, each.members]
+    output[group.name] = members
+
+
 def run(typed: TypedGraph, params: Any, inputs: Any, targets: Any, shifts: Any = None):
     """The loss and the outputs, as `Program.forward` gives them."""
     total, output = evaluate(typed, params, inputs, shifts)
     outputs = {name: output[name] for name in typed.outputs}
     if targets is None:
         return None, outputs
-    caps = {capsule.name: capsule.cap for capsule in typed.capsules}
+    caps = typed.caps
     loss: Any = 0
     for each in typed.losses:
         name = each.output

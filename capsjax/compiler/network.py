@@ -13,15 +13,14 @@ from capsjax.compiler.batch import take_batch, take_inputs
 from capsjax.compiler.passes import Stage, run_passes
 from capsjax.compiler.plan import plan
 from capsjax.compiler.program import Program
-from capsjax.graph.declaration import Graph
 from capsjax.graph.kinds import Shape
-from capsjax.graph.typed import TypedGraph
+from capsjax.graph.typed import TypedGraph, TypedGroup
 
 Backward = Literal["exact", "autodiff"]
 Params = dict[str, Any]
 State = dict[str, Any]
 Arrays = dict[str, jax.Array]
-Run = Callable[[Any, Any, Any], tuple[Any, Arrays]]
+Run = Callable[[Any, Any, Any, Any], tuple[Any, Arrays]]
 
 
 class CapsuleShapes(NamedTuple):
@@ -36,18 +35,19 @@ class Network:
     """A compiled graph: pure functions of parameters, state and arrays by name.
 
     Made by `cj.compile`. Every method is safe under `jit`, `vmap`, `grad` and
-    sharding. `state` holds what capsule functions carry from step to step; it is an
-    empty pytree for graphs whose capsule functions carry nothing.
+    sharding. `state` holds what a network needs beside its parameters: the wiring of
+    neurons (integers; under `vmap` over members leave them unbatched, `in_axes=None`).
+    It is an empty pytree for graphs of capsules.
 
     Attributes:
-        graph: The declaration.
+        graph: The declaration: a `Graph`, or the model of a neural network.
         typed: The declaration with its shapes.
         stages: What each pass of the compiler made of it.
         program: The lowered program.
         backward: "exact" or "autodiff".
     """
 
-    graph: Graph
+    graph: Any
     typed: TypedGraph
     stages: tuple[Stage, ...]
     program: Program
@@ -65,7 +65,7 @@ class Network:
         Returns:
             `(params, state)`: the parameters, a pytree, and the initial state.
         """
-        return parameters.initial_parameters(self._used, key), {}
+        return parameters.initial_parameters(self._used, key), self.program.wiring()
 
     def apply(
         self,
@@ -91,9 +91,9 @@ class Network:
         Raises:
             ValueError: Inputs or parameters do not fit; says which, by name.
         """
-        parameters.check_parameters(self._used, params)
+        self._check(params, state)
         arrays = take_inputs(self._used, inputs)
-        return self._run(params, arrays, None)[1], state
+        return self._run(params, state, arrays, None)[1], state
 
     def loss(
         self,
@@ -123,9 +123,9 @@ class Network:
             ValueError: The batch or the parameters do not fit, or the graph declares
                 no loss; says which, by name.
         """
-        parameters.check_parameters(self._used, params)
+        self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
-        loss, outputs = self._run(params, inputs, targets)
+        loss, outputs = self._run(params, state, inputs, targets)
         return loss, (outputs, state)
 
     def examples(
@@ -145,9 +145,9 @@ class Network:
         Raises:
             ValueError: As for `loss`.
         """
-        parameters.check_parameters(self._used, params)
+        self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
-        total, output = self.program.evaluate(params, inputs)
+        total, output = self.program.evaluate(params, state, inputs)
         outputs = {name: output[name] for name in self._used.outputs}
         return self.program.losses(total, output, targets), outputs
 
@@ -181,20 +181,26 @@ class Network:
 
         Source: Li & Shan, arXiv 1805.03551, equations 4 and 5.
         """
-        parameters.check_parameters(self._used, params)
+        self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
         if self.backward == "autodiff":
             found = interpreter.deltas(self.typed, params, inputs, targets)
         else:
             program = self._observed
-            _, residuals = program.forward(params, inputs, targets)
+            _, residuals = program.forward(params, state, inputs, targets)
             _, _, found = program.backward(residuals, jnp.ones(()), {}, True)
+            for group in program.typed.groups:
+                if group.name in found:
+                    rows = found.pop(group.name)
+                    tables = program.tables(group, state)
+                    members = program.groups[group.name]
+                    found |= by_name(group, members.members(tables, rows, "signals"))
         first = next(iter(inputs.values()))
         return {
-            capsule.name: found[capsule.name]
-            if capsule.name in found
-            else jnp.zeros((first.shape[0], *capsule.total_input), first.dtype)
-            for capsule in self.typed.capsules
+            name: found[name]
+            if name in found
+            else jnp.zeros((first.shape[0], *shapes.total_input), first.dtype)
+            for name, shapes in self.shapes.items()
         }
 
     def activations(
@@ -213,12 +219,19 @@ class Network:
         Raises:
             ValueError: As for `apply`.
         """
-        parameters.check_parameters(self._used, params)
+        self._check(params, state)
         arrays = take_inputs(self._used, inputs)
         if self.backward == "autodiff":
             total, output = interpreter.evaluate(self.typed, params, arrays)
         else:
-            total, output = self._observed.evaluate(params, arrays)
+            program = self._observed
+            total, output = program.evaluate(params, state, arrays, keep_all=True)
+            for group in program.typed.groups:
+                members = program.groups[group.name].members
+                tables = program.tables(group, state)
+                for table in (total, output):
+                    rows = table.pop(group.name)
+                    table |= by_name(group, members(tables, rows, "members"))
         return {name: {"U": u, "Y": output[name]} for name, u in total.items()}
 
     def named(self, params: Params) -> dict[str, Any]:
@@ -234,8 +247,9 @@ class Network:
         Raises:
             ValueError: The parameters do not fit the network.
         """
-        parameters.check_parameters(self._used, params)
-        return jax.tree.map(lambda array: array, params)
+        expected = parameters.parameter_shapes(self._used)
+        parameters.check_parameters(self._used, params, expected)
+        return parameters.by_name(self._used, params)
 
     def from_named(self, named: Mapping[str, Any]) -> Params:
         """Parameters in compiled layout from parameters by name.
@@ -249,10 +263,10 @@ class Network:
         Raises:
             ValueError: All that is missing, unknown or of another shape, by name.
         """
-        parameters.check_parameters(self._used, named)
-        given = dict(parameters.flatten(named))
-        names = parameters.parameter_shapes(self._used)
-        return parameters.nest({name: jnp.asarray(given[name]) for name in names})
+        expected = parameters.named_shapes(self._used)
+        parameters.check_parameters(self._used, named, expected)
+        given = {name: jnp.asarray(each) for name, each in parameters.flatten(named)}
+        return parameters.compiled(self._used, given)
 
     @property
     def parameter_count(self) -> int:
@@ -263,8 +277,20 @@ class Network:
     def shapes(self) -> dict[str, CapsuleShapes]:
         """Shapes of U and Y of every capsule by name, per example."""
         return {
-            c.name: CapsuleShapes(c.total_input, c.output) for c in self.typed.capsules
+            capsule.name: CapsuleShapes(*parameters.tensor_shapes(capsule))
+            for capsule in self.typed.capsules
         }
+
+    def _check(self, params: Params, state: State) -> None:
+        expected = parameters.parameter_shapes(self._used)
+        parameters.check_parameters(self._used, params, expected)
+        for group in self._used.groups:
+            if not group.members and group.name not in state:
+                raise ValueError(
+                    f"state of network {self.graph.name!r}: found no {group.name!r}; "
+                    "expected the wiring that net.init(key) returns beside the "
+                    "parameters; cure: pass that state on"
+                )
 
     @property
     def _used(self) -> TypedGraph:
@@ -273,7 +299,7 @@ class Network:
     @functools.cached_property
     def _run(self) -> Run:
         if self.backward == "autodiff":
-            return functools.partial(interpreter.run, self.typed)
+            return functools.partial(_interpreted, self.typed)
         return _with_hint(differentiable(self.program))
 
     @functools.cached_property
@@ -309,20 +335,20 @@ def differentiable(program: Program) -> Run:
         program: The lowered program.
 
     Returns:
-        `run(params, inputs, targets) -> (loss, outputs)`; without targets the loss is
-        None.
+        `run(params, state, inputs, targets) -> (loss, outputs)`; without targets the
+        loss is None.
     """
 
     @jax.custom_vjp
-    def run(params, inputs, targets):
-        return program.forward(params, inputs, targets)[0]
+    def run(params, state, inputs, targets):
+        return program.forward(params, state, inputs, targets)[0]
 
-    def forward(params, inputs, targets):
-        given = (params, inputs, targets)
+    def forward(params, state, inputs, targets):
+        given = (params, state, inputs, targets)
         values = jax.tree.map(lambda leaf: leaf.value, given)
         wanted = _Wanted(_any_perturbed(inputs), _any_perturbed(targets))
         result, residuals = program.forward(*values)
-        return result, (residuals, values[1], wanted)
+        return result, (residuals, values[2], wanted)
 
     def backward(saved, cotangents):
         residuals, inputs, wanted = saved
@@ -341,19 +367,30 @@ def differentiable(program: Program) -> Run:
         d_targets = None
         if wanted.targets and d_loss is not None:
             d_targets = program.target_gradient(residuals, inputs, d_loss)
-        return d_params, all_inputs, d_targets
+        return d_params, None, all_inputs, d_targets  # the wiring is integers
 
     run.defvjp(forward, backward, symbolic_zeros=True)
     return run
+
+
+def _interpreted(typed: TypedGraph, params, state, inputs, targets):
+    return interpreter.run(typed, params, inputs, targets)
+
+
+def by_name(group: TypedGroup, members: jax.Array) -> Arrays:
+    """Tensors of a group's members, [batch, members, *unit], by capsule."""
+    if not group.members:
+        return {group.name: members}
+    return {name: members[:, i] for i, name in enumerate(group.members)}
 
 
 def _with_hint(run: Run) -> Run:
     """Says, where forward mode is met, how to get it."""
 
     @functools.wraps(run)
-    def hinting(params, inputs, targets):
+    def hinting(params, state, inputs, targets):
         try:
-            return run(params, inputs, targets)
+            return run(params, state, inputs, targets)
         except TypeError as error:
             if "custom_vjp" in str(error):
                 error.add_note(

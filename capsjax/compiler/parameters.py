@@ -1,7 +1,9 @@
 """Parameters: their initial values, their names, and that they fit the network.
 
 The compiled layout is `{capsule: {"B": array, "W": {edge key: array}}}`; capsules
-without parameters do not appear. It is an ordinary pytree.
+without parameters do not appear. A group's parameters are stacked: B of its members, W
+of its "edges". It is an ordinary pytree. Names do not depend on it: by name, parameters
+of a group's members stand as if each were a capsule alone.
 """
 
 import math
@@ -11,26 +13,93 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from capsjax.graph.errors import nearest
 from capsjax.graph.kinds import Shape
-from capsjax.graph.typed import TypedCapsule, TypedGraph
+from capsjax.graph.typed import TypedCapsule, TypedGraph, TypedGroup
 
 Params = dict[str, Any]
 Name = tuple[str, ...]
 """("c1", "B"), or ("c1", "W", "image")."""
 
 
+def tensor_shapes(capsule: TypedCapsule | TypedGroup) -> tuple[Shape, Shape]:
+    """Shapes of U and Y, per example; a group's are those of all members."""
+    if isinstance(capsule, TypedGroup):
+        shape = (capsule.size, *capsule.unit)
+        return shape, shape
+    return capsule.total_input, capsule.output
+
+
 def parameter_shapes(typed: TypedGraph) -> dict[Name, Shape]:
-    """The shape of every parameter by name, in topological order."""
+    """The shape of every array of the compiled layout, in topological order."""
     shapes: dict[Name, Shape] = {}
     for capsule in typed.capsules:
+        if isinstance(capsule, TypedGroup):
+            if capsule.bias_shape is not None:
+                shapes[(capsule.name, "B")] = (capsule.size, *capsule.bias_shape)
+            if capsule.weight_shape is not None:
+                count = len(capsule.edge_sources)
+                shapes[(capsule.name, "W", "edges")] = (count, *capsule.weight_shape)
+            continue
         if capsule.bias_shape is not None:
             shapes[(capsule.name, "B")] = capsule.bias_shape
         for edge in capsule.edges:
             if edge.weight_shape is not None:
                 shapes[(capsule.name, "W", edge.key)] = edge.weight_shape
     return shapes
+
+
+def named_shapes(typed: TypedGraph) -> dict[Name, Shape]:
+    """The shape of every parameter by name, whatever the layout."""
+    shapes = parameter_shapes(typed)
+    for group in typed.groups:
+        if group.members:
+            for name in own_names(group):
+                shapes.pop(name, None)
+            shapes |= {name: shape for name, shape, *_ in _pieces(group)}
+    return shapes
+
+
+def own_names(group: TypedGroup) -> tuple[Name, Name]:
+    """Names of a group's arrays in the compiled layout: its biases, its weights."""
+    return (group.name, "B"), (group.name, "W", "edges")
+
+
+def _pieces(group: TypedGroup) -> Iterator[tuple[Name, Shape, Name, int]]:
+    """A group's parameters one by one: name, shape, the array they stand in, where."""
+    biases, weights = own_names(group)
+    if group.bias_shape is not None:
+        for number, member in enumerate(group.members):
+            yield (member, "B"), group.bias_shape, biases, number
+    if group.weight_shape is not None:
+        for number, key in enumerate(group.keys):
+            member = group.members[int(group.edge_targets[number])]
+            yield (member, "W", key), group.weight_shape, weights, number
+
+
+def by_name(typed: TypedGraph, params: Mapping[str, Any]) -> Params:
+    """Parameters by name from those in compiled layout."""
+    arrays = dict(flatten(params))
+    for group in typed.groups:
+        if group.members:
+            pieces = list(_pieces(group))
+            arrays |= {name: arrays[own][at] for name, _, own, at in pieces}
+            for own in own_names(group):
+                arrays.pop(own, None)
+    return nest(arrays)
+
+
+def compiled(typed: TypedGraph, named: Mapping[Name, Any]) -> Params:
+    """Parameters in compiled layout from arrays by name, none missing."""
+    arrays = dict(named)
+    for group in typed.groups:
+        stacks: dict[Name, list[Any]] = {}
+        for name, _, own, _ in _pieces(group) if group.members else ():
+            stacks.setdefault(own, []).append(arrays.pop(name))
+        arrays |= {own: jnp.stack(stack) for own, stack in stacks.items()}
+    return nest({name: arrays[name] for name in parameter_shapes(typed)})
 
 
 def initial_parameters(typed: TypedGraph, key: jax.Array) -> Params:
@@ -40,30 +109,64 @@ def initial_parameters(typed: TypedGraph, key: jax.Array) -> Params:
     not depend on the position in the graph, or on what else is there.
     """
     dtype = jnp.result_type(float)
-    params: Params = {}
+    arrays: dict[Name, Any] = {}
     for capsule in typed.capsules:
-        found: dict[str, Any] = {}
+        if isinstance(capsule, TypedGroup):
+            members = _initial_members if capsule.members else _initial_neurons
+            arrays |= members(capsule, key, dtype)
+            continue
         if capsule.bias_shape is not None:
-            found["B"] = jnp.zeros(capsule.bias_shape, dtype)
-        weights = _initial_weights(capsule, key, dtype)
-        if weights:
-            found["W"] = weights
-        if found:
-            params[capsule.name] = found
-    return params
+            arrays[(capsule.name, "B")] = jnp.zeros(capsule.bias_shape, dtype)
+        for edge in capsule.edges:
+            if edge.weight_shape is not None:
+                arrays[(capsule.name, "W", edge.key)] = edge.weighting.initial(
+                    _own_key(key, capsule.name, edge.key),
+                    edge.source_shape,
+                    capsule.cap.gain,
+                    dtype,
+                )
+    return compiled(typed, arrays)
 
 
-def _initial_weights(capsule: TypedCapsule, key: jax.Array, dtype: Any):
-    gain = capsule.cap.gain
-    weights = {}
-    for edge in capsule.edges:
-        if edge.weight_shape is not None:
-            own = zlib.crc32(f"{capsule.name}#{edge.key}".encode())
-            own_key = jax.random.fold_in(key, own)
-            weights[edge.key] = edge.weighting.initial(
-                own_key, edge.source_shape, gain, dtype
-            )
-    return weights
+def _own_key(key: jax.Array, capsule: str, edge: str) -> jax.Array:
+    return jax.random.fold_in(key, zlib.crc32(f"{capsule}#{edge}".encode()))
+
+
+def _initial_members(
+    group: TypedGroup, key: jax.Array, dtype: Any
+) -> dict[Name, jax.Array]:
+    """What the members would be given if each stood alone."""
+    arrays = {}
+    for name, shape, _, at in _pieces(group):
+        if name[1] == "B":
+            arrays[name] = jnp.zeros(shape, dtype)
+        else:
+            cap = group.caps[group.cap_of[group.edge_targets[at]]]
+            own = _own_key(key, name[0], name[2])
+            arrays[name] = group.weighting.initial(own, group.unit, cap.gain, dtype)
+    return arrays
+
+
+def _initial_neurons(
+    group: TypedGroup, key: jax.Array, dtype: Any
+) -> dict[Name, jax.Array]:
+    """Neurons' weights: as declared, or normal with deviation `gain / sqrt(fan_in)`.
+
+    The fan-in of an edge is the number of edges into the same neuron.
+    """
+    biases, weights = own_names(group)
+    shapes = (group.size,), (len(group.edge_sources),)
+    given = group.biases
+    arrays = {biases: jnp.zeros(shapes[0], dtype)}
+    if given is not None:
+        arrays[biases] = jnp.asarray(given, dtype)
+    if group.weights is not None:
+        return arrays | {weights: jnp.asarray(group.weights, dtype)}
+    fan_in = np.bincount(group.edge_targets, minlength=group.size)
+    gain = np.array([cap.gain for cap in group.caps])[group.cap_of]
+    scale = (gain / np.sqrt(np.maximum(fan_in, 1)))[group.edge_targets]
+    drawn = jax.random.normal(_own_key(key, group.name, "edges"), shapes[1], dtype)
+    return arrays | {weights: drawn * jnp.asarray(scale, dtype)}
 
 
 def flatten(params: Mapping[str, Any]) -> Iterator[tuple[Name, Any]]:
@@ -99,13 +202,19 @@ def nest(arrays: Mapping[Name, Any]) -> Params:
     return params
 
 
-def check_parameters(typed: TypedGraph, params: Any) -> None:
+def check_parameters(
+    typed: TypedGraph, params: Any, expected: Mapping[Name, Shape]
+) -> None:
     """Holds parameters against what the network declares.
+
+    Args:
+        typed: The network.
+        params: Parameters in compiled layout, or by name.
+        expected: `parameter_shapes` of the one, `named_shapes` of the other.
 
     Raises:
         ValueError: All that is missing, unknown or of another shape, by name.
     """
-    expected = parameter_shapes(typed)
     if not isinstance(params, Mapping):
         raise ValueError(
             "parameters must be {capsule: {'B': array, 'W': {source: array}}}, as "

@@ -9,7 +9,7 @@ import dataclasses
 import math
 
 from capsjax import caps
-from capsjax.graph.typed import TypedCapsule, TypedEdge, TypedGraph
+from capsjax.graph.typed import TypedCapsule, TypedEdge, TypedGraph, TypedGroup
 from capsjax.weightings import Identity
 
 Array = tuple[str, str]
@@ -44,11 +44,19 @@ def plan(typed: TypedGraph) -> Plan:
     for capsule in typed.capsules:
         if capsule.parameter_count or behind.intersection(capsule.sources):
             behind.add(capsule.name)
+            if isinstance(capsule, TypedGroup):
+                behind.update(writing.name for writing in capsule.writings)
     same = _aliases(typed)
     needed: dict[Array, None] = {}
     from_u = {loss.output for loss in typed.losses if loss.from_total_input}
     from_y = {loss.output for loss in typed.losses if not loss.from_total_input}
     for capsule in typed.capsules:
+        if isinstance(capsule, TypedGroup):
+            # Its buffers hold the rows that are read, too.
+            needed[(capsule.name, "Y")] = None
+            if any("U" in cap.reads for cap in capsule.caps):
+                needed[(capsule.name, "U")] = None
+            continue
         for edge in capsule.edges:
             if edge.weight_shape is not None:
                 needed[(edge.source, "Y")] = None
@@ -64,6 +72,12 @@ def residual_bytes(typed: TypedGraph, made: Plan, item_size: int = 4) -> dict[st
     """Bytes kept per example for the backward pass, by capsule."""
     shapes = {(name, "Y"): shape for name, shape in typed.inputs}
     for capsule in typed.capsules:
+        if isinstance(capsule, TypedGroup):
+            rows = (capsule.outer + capsule.size, *capsule.unit)
+            shapes[(capsule.name, "U")] = shapes[(capsule.name, "Y")] = rows
+            for each in capsule.writings:
+                shapes[(each.name, "Y")] = capsule.written(each)
+            continue
         shapes[(capsule.name, "U")] = capsule.total_input
         shapes[(capsule.name, "Y")] = capsule.output
     sizes: dict[str, int] = {}
@@ -73,8 +87,18 @@ def residual_bytes(typed: TypedGraph, made: Plan, item_size: int = 4) -> dict[st
     return sizes
 
 
-def flops(capsule: TypedCapsule) -> int:
+def flops(capsule: TypedCapsule | TypedGroup) -> int:
     """Floating-point operations of the forward pass of a capsule for one example."""
+    if isinstance(capsule, TypedGroup):
+        size = math.prod(capsule.unit)
+        each = capsule.weighting.flops(capsule.unit)
+        sums = len(capsule.edge_sources) - capsule.size
+        sums += capsule.size * (capsule.bias_shape is not None)
+        caps = sum(
+            int((capsule.cap_of == number).sum()) * cap.flops(capsule.unit)
+            for number, cap in enumerate(capsule.caps)
+        )
+        return len(capsule.edge_sources) * each + sums * size + caps
     edges = sum(edge.weighting.flops(edge.source_shape) for edge in capsule.edges)
     sums = max(len(capsule.terms) - 1, 0) + (capsule.bias_shape is not None)
     size = math.prod(capsule.total_input)
@@ -85,6 +109,8 @@ def _aliases(typed: TypedGraph) -> dict[Array, Array]:
     """Arrays that are others, resolved to the first of them."""
     same: dict[Array, Array] = {}
     for capsule in typed.capsules:
+        if isinstance(capsule, TypedGroup):
+            continue
         name, term = capsule.name, capsule.terms[0]
         alone = len(capsule.terms) == 1 and capsule.bias_shape is None
         if alone and isinstance(term, TypedEdge):

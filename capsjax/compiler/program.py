@@ -21,14 +21,22 @@ complete when H's turn comes, since every reader of H stands behind it.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from capsjax.compiler.groups import GroupProgram
 from capsjax.compiler.plan import Plan
-from capsjax.graph.typed import Concatenation, TypedCapsule, TypedEdge, TypedGraph
+from capsjax.graph.typed import (
+    Concatenation,
+    TypedCapsule,
+    TypedEdge,
+    TypedGraph,
+    TypedGroup,
+)
 from capsjax.losses import PAIRS
 
 Arrays = dict[str, jax.Array]
@@ -41,29 +49,75 @@ class Program:
     typed: TypedGraph
     plan: Plan
 
-    def evaluate(self, params: Any, inputs: Mapping[str, jax.Array]):
-        """All total inputs and outputs: `({name: U}, {name: Y})`, inputs among Y."""
+    @functools.cached_property
+    def groups(self) -> dict[str, GroupProgram]:
+        """The programs of the groups, by name."""
+        return {group.name: GroupProgram.of(group) for group in self.typed.groups}
+
+    def wiring(self) -> dict[str, Any]:
+        """The wiring of neurons, by group, as it stands in the network's state."""
+        return {
+            group.name: jax.tree.map(jnp.asarray, self.groups[group.name].tables)
+            for group in self.typed.groups
+            if not group.members
+        }
+
+    def tables(self, group: TypedGroup, state: Any) -> Any:
+        """A group's wiring: neurons' from the state, since it may be large."""
+        return self.groups[group.name].tables if group.members else state[group.name]
+
+    def evaluate(
+        self,
+        params: Any,
+        state: Any,
+        inputs: Mapping[str, jax.Array],
+        keep_all: bool = False,
+    ):
+        """All total inputs and outputs: `({name: U}, {name: Y})`, inputs among Y.
+
+        Args:
+            params: Parameters in compiled layout.
+            state: State.
+            inputs: Arrays by input name, batch axis first.
+            keep_all: Whether groups keep U also if no backward rule reads it.
+
+        Returns:
+            Two tables. A group stands in them by its buffers of rows.
+        """
         total: Arrays = {}
         output: Arrays = {name: inputs[name] for name, _ in self.typed.inputs}
         for capsule in self.typed.capsules:
             with jax.named_scope(capsule.name):
+                if isinstance(capsule, TypedGroup):
+                    group = self.groups[capsule.name]
+                    tables = self.tables(capsule, state)
+                    keep = keep_all or group.keeps_total_input
+                    own = params.get(capsule.name, {})
+                    y, u = group.forward(own, tables, output, keep)
+                    output |= {capsule.name: y, **group.written(tables, y)}
+                    if u is not None:
+                        total[capsule.name] = u
+                    continue
                 u = total_input(capsule, params, output)
                 total[capsule.name] = u
                 output[capsule.name] = capsule.cap.forward(u)
         return total, output
 
-    def forward(self, params: Any, inputs: Mapping[str, jax.Array], targets: Any):
+    def forward(
+        self, params: Any, state: Any, inputs: Mapping[str, jax.Array], targets: Any
+    ):
         """The forward pass.
 
         Args:
             params: Parameters in compiled layout.
+            state: State.
             inputs: Arrays by input name, batch axis first.
             targets: Encoded targets by output name; None if no loss is asked for.
 
         Returns:
             `(loss, outputs), residuals`; the loss is None without targets.
         """
-        total, output = self.evaluate(params, inputs)
+        total, output = self.evaluate(params, state, inputs)
         outputs = {name: output[name] for name in self.typed.outputs}
         loss = None
         if targets is not None:
@@ -74,20 +128,20 @@ class Program:
             loss = sum(terms[1:], terms[0])
         tables = {"U": total, "Y": output}
         kept = {array: tables[array[1]][array[0]] for array in self.plan.kept}
-        return (loss, outputs), (kept, params, targets)
+        return (loss, outputs), (kept, params, state, targets)
 
     def target_gradient(self, residuals: Any, inputs: Arrays, d_loss: Any) -> Arrays:
         """dL/dT of every target, by JAX: targets are rarely differentiated."""
-        _, params, targets = residuals
+        _, params, state, targets = residuals
 
         def loss(targets):
-            return self.forward(params, inputs, targets)[0][0]
+            return self.forward(params, state, inputs, targets)[0][0]
 
         return jax.vjp(loss, targets)[1](d_loss)[0]
 
     def losses(self, total: Arrays, output: Arrays, targets: Arrays) -> Arrays:
         """The loss of each example, shape [B], by output, without its weight."""
-        caps = {capsule.name: capsule.cap for capsule in self.typed.capsules}
+        caps = self.typed.caps
         found = {}
         for each in self.typed.losses:
             name, loss = each.output, each.loss
@@ -114,11 +168,16 @@ class Program:
             the error signals (by capsule). What no error reaches is left out of the
             last two.
         """
-        kept, params, targets = residuals
+        kept, params, state, targets = residuals
         walk = _Walk(self, kept, params, d_outputs, wanted_inputs)
         losses = {each.output: each for each in self.typed.losses}
         for capsule in reversed(self.typed.capsules):
             with jax.named_scope(f"{capsule.name}/backward"):
+                if isinstance(capsule, TypedGroup):
+                    walk.visit_group(
+                        self.groups[capsule.name], self.tables(capsule, state)
+                    )
+                    continue
                 loss = losses.get(capsule.name) if d_loss is not None else None
                 walk.visit(capsule, loss, targets, d_loss)
         return walk.d_params, walk.d_inputs(), walk.deltas
@@ -151,6 +210,8 @@ class _Walk:
         self.inputs = {name for name, _ in program.typed.inputs}
         if wanted_inputs:
             names = {capsule.name for capsule in program.typed.capsules}
+            for group in program.typed.groups:
+                names.update(writing.name for writing in group.writings)
             self.wanted = names | self.inputs
         self.d_params = {}
         self.deltas: Arrays = {}
@@ -175,6 +236,29 @@ class _Walk:
             return
         self.deltas[name] = delta
         self._edges(capsule, delta)
+
+    def visit_group(self, program: GroupProgram, tables: Any) -> None:
+        group = program.group
+        names = [writing.name for writing in group.writings]
+        d_written = {n: self.d_output.pop(n) for n in names if n in self.d_output}
+        if not d_written or group.name not in self.wanted:
+            self._no_gradient(group)
+            return
+        own = self.params.get(group.name, {})
+        wanted = [name for name in group.sources if name in self.wanted]
+        d_params, d_sources, signals = program.backward(
+            own,
+            tables,
+            self._array(group.name, "Y"),
+            self._array(group.name, "U") if program.keeps_total_input else None,
+            d_written,
+            bool(wanted),
+        )
+        if d_params:
+            self.d_params[group.name] = d_params
+        for name in wanted:
+            self._send(name, d_sources[name])
+        self.deltas[group.name] = signals
 
     def _add_loss(self, capsule: TypedCapsule, each: Any, target: Any, d_loss: Any):
         """The error that a loss sends: to U if paired, else added to dL/dY."""
@@ -241,7 +325,7 @@ class _Walk:
         there = self.d_output.get(name)
         self.d_output[name] = gradient if there is None else there + gradient
 
-    def _no_gradient(self, capsule: TypedCapsule) -> None:
+    def _no_gradient(self, capsule: TypedCapsule | TypedGroup) -> None:
         """No error reaches the capsule: its parameters' gradients are zero."""
         own = self.params.get(capsule.name)
         if own is not None:

@@ -5,7 +5,8 @@
 3. The terms of a capsule all have the shape of U; a concatenation's slots fill it,
    each edge in the slot it declares.
 4. Edge keys are unique within a capsule: parameters are named by them.
-5. Outputs are capsules; losses stand on outputs.
+5. A group reads arrays of whole units, and its edges make no cycle.
+6. Outputs are capsules; losses stand on outputs.
 
 A breach is a defect of a pass, not of a declaration: `CompilerError`.
 """
@@ -17,7 +18,14 @@ import jax.numpy as jnp
 
 from capsjax.graph.errors import GraphError, Problem
 from capsjax.graph.kinds import Shape
-from capsjax.graph.typed import Concatenation, Term, TypedCapsule, TypedGraph
+from capsjax.graph.levels import levels
+from capsjax.graph.typed import (
+    Concatenation,
+    Term,
+    TypedCapsule,
+    TypedGraph,
+    TypedGroup,
+)
 from capsjax.losses import PAIRS
 
 _BATCH = 3  # examples in the arrays that rules are tried on: not 1, which hides much
@@ -40,6 +48,13 @@ def verify(typed: TypedGraph, after: str) -> None:
     """
     known = dict(typed.inputs)
     for capsule in typed.capsules:
+        if isinstance(capsule, TypedGroup):
+            fault = _group_fault(capsule, known)
+            if fault:
+                raise CompilerError(f"after {after}: group {capsule.name!r}: {fault}")
+            for each in capsule.writings:
+                known[each.name] = capsule.written(each)
+            continue
         fault = _fault(capsule, known)
         if fault:
             terms = "; ".join(_describe(term) for term in capsule.terms)
@@ -49,9 +64,9 @@ def verify(typed: TypedGraph, after: str) -> None:
                 f"    Y {capsule.output} = {capsule.cap}(U)"
             )
         known[capsule.name] = capsule.output
-    capsules = {capsule.name for capsule in typed.capsules}
+    inputs = {name for name, _ in typed.inputs}
     for name in typed.outputs:
-        if name not in capsules:
+        if name not in known or name in inputs:
             raise CompilerError(f"after {after}: output {name!r} is no capsule")
     for each in typed.losses:
         if each.output not in typed.outputs:
@@ -78,6 +93,21 @@ def _fault(capsule: TypedCapsule, known: dict[str, Shape]) -> str:
         if isinstance(term, Concatenation) and not _in_order(term):
             return f"{_describe(term)} does not follow the order of the slots"
     return ""
+
+
+def _group_fault(group: TypedGroup, known: dict[str, Shape]) -> str:
+    for name, rows in group.readings:
+        if name not in known:
+            return f"reads {name!r}, which does not stand before it"
+        expected = group.unit if rows is None else (rows, *group.unit)
+        if known[name] != expected:
+            return f"reads {name!r} of shape {known[name]} as {expected}"
+    for each in group.writings:
+        if each.name in known:
+            return f"writes {each.name!r}, which stands before it"
+    rows = group.outer + group.size
+    found = levels(group.edge_sources, group.outer + group.edge_targets, rows)
+    return "its edges make a cycle" if (found < 0).any() else ""
 
 
 def _in_order(term: Concatenation) -> bool:
@@ -121,6 +151,13 @@ def verify_rules(typed: TypedGraph) -> None:
     shapes = {}
     for capsule in typed.capsules:
         place = f"capsule {capsule.name!r}"
+        if isinstance(capsule, TypedGroup):  # neurons: passes have not run yet
+            for cap in filter(lambda cap: not _is_ours(cap), capsule.caps):
+                found = _cap_result(cap, capsule.unit)
+                if found != capsule.unit:
+                    where = f"{place}, capsule function {cap}"
+                    problems.append(_disagreement(where, found, capsule.unit))
+            continue
         for edge in capsule.edges:
             if _is_ours(edge.weighting):
                 continue

@@ -72,6 +72,11 @@ class TypedCapsule:
         return tuple(dict.fromkeys(edge.source for edge in self.edges))
 
     @property
+    def produces(self) -> tuple[str, ...]:
+        """Names of the arrays that others read."""
+        return (self.name,)
+
+    @property
     def parameter_count(self) -> int:
         """Number of weights and biases."""
         shapes = [edge.weight_shape for edge in self.edges]
@@ -163,6 +168,11 @@ class TypedGroup:
         return tuple(dict.fromkeys(each.source for each in self.readings))
 
     @property
+    def produces(self) -> tuple[str, ...]:
+        """Names of the arrays that others read."""
+        return tuple(writing.name for writing in self.writings)
+
+    @property
     def parameter_count(self) -> int:
         """Number of weights and biases."""
         count = 0
@@ -211,6 +221,16 @@ class TypedGraph:
     capsules: tuple[TypedCapsule | TypedGroup, ...]
     outputs: tuple[str, ...]
     losses: tuple[TypedLoss, ...]
+
+    @property
+    def caps(self) -> dict[str, Any]:
+        """Capsule function of every capsule that stands alone, by name."""
+        return {c.name: c.cap for c in self.capsules if isinstance(c, TypedCapsule)}
+
+    @property
+    def groups(self) -> tuple[TypedGroup, ...]:
+        """The groups."""
+        return tuple(c for c in self.capsules if isinstance(c, TypedGroup))
 
     @property
     def parameter_count(self) -> int:

@@ -13,6 +13,7 @@ from capsjax.graph.declaration import (
 )
 from capsjax.graph.errors import GraphError
 from capsjax.graph.kinds import CapKind, LossKind
+from capsjax.graph.typed import TypedGraph
 from capsjax.neural.network import NeuralNetwork
 from capsjax.neural.readout import INPUT, OUTPUT, readout
 
@@ -58,6 +59,12 @@ class Model:
     def metadata(self) -> dict[str, Any]:
         """Free notes; a fresh copy."""
         return json.loads(self.notes)
+
+    def typed(self) -> TypedGraph:
+        """The model as `cj.compile` takes it."""
+        from capsjax.neural.typed_model import typed_graph  # it is made of models
+
+        return typed_graph(self)
 
     def __repr__(self) -> str:
         loss = "" if self.loss is None else f", loss {self.loss}"

@@ -10,6 +10,7 @@ import numpy as np
 from capsjax.graph.errors import GraphError
 from capsjax.graph.kinds import CapKind
 from capsjax.graph.levels import levels
+from capsjax.graph.typed import TypedGraph
 from capsjax.neural.checks import check_activations, check_edges, check_numbers
 from capsjax.neural.names import check_names
 from capsjax.neural.structure import check_structure
@@ -121,6 +122,12 @@ class NeuralNetwork:
                 f"give {drawn} to the network, or take parameters from net.init"
             )
         return {"neurons": {"B": self.biases, "W": {"edges": self.weights}}}
+
+    def typed(self) -> TypedGraph:
+        """The network as `cj.compile` takes it: a model with nothing but it."""
+        from capsjax.neural.model import model  # models are made of networks
+
+        return model(self).typed()
 
     def __repr__(self) -> str:
         counts = {

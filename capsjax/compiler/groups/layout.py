@@ -3,6 +3,7 @@
 import numpy as np
 
 from capsjax.compiler.groups.rows import (
+    DEPTHS,
     Block,
     Rows,
     dense_blocks,
@@ -33,7 +34,7 @@ def schedule(sweep: Sweep) -> Schedule:
     degree = np.bincount(sweep.targets, minlength=len(sweep.level))
     blocks, left = dense_blocks(sweep, order, degree)
     rows = make_rows(sweep, order, degree, left)
-    runs = _runs(sweep, rows, blocks)
+    runs, wanted = _runs(sweep, rows, blocks)
     row_of, starts, total = _number(sweep, runs, rows)
     stages: list[Tiles | Dense] = []
     tables: list[Tables] = []
@@ -52,23 +53,36 @@ def schedule(sweep: Sweep) -> Schedule:
     )
     kept = row_of[: sweep_size(sweep)].astype(np.int32)
     edges = len(sweep.sources) + len(sweep.seeds)
-    return Schedule(tuple(stages), tuple(tables), kept, total, edges, slots)
+    return Schedule(tuple(stages), tuple(tables), kept, total, edges, slots, wanted)
 
 
-def _runs(sweep: Sweep, rows: Rows, blocks: list[Block]) -> list[Cut | Block]:
-    """What is executed, in order: the blocks, and between them tiles."""
+def _runs(
+    sweep: Sweep, rows: Rows, blocks: list[Block]
+) -> tuple[list[Cut | Block], int]:
+    """What is executed, in order: the blocks, and between them tiles.
+
+    Returns:
+        The runs; how many of them come before the sweep's last level.
+    """
     kinds, kind = kinds_of(rows)
     made_by = np.full(max(sweep_size(sweep), int(rows.node.max(initial=0)) + 1), -1)
     made_by[rows.node] = np.arange(len(rows.node))
     blocks = sorted(blocks, key=lambda block: block.key)
-    place = np.searchsorted([block.key for block in blocks], rows.key, side="right")
+    begins = np.array([block.key for block in blocks], np.int64)
+    last = sweep.last * DEPTHS
+    # Before block 0, before block 1, ...; those of the last level are kept apart.
+    place = np.searchsorted(begins, rows.key, side="right")
     runs: list[Cut | Block] = []
-    for number, block in enumerate([None, *blocks]):
-        runs += [] if block is None else [block]
-        chosen = np.flatnonzero(place == number)
-        if len(chosen):
-            runs.append(cut(rows, chosen, kinds, kind, made_by, sweep.tile_rows))
-    return runs
+    wanted = 0
+    for late in (False, True):
+        for number, block in enumerate([None, *blocks]):
+            if block is not None and (block.key >= last) == late:
+                runs.append(block)
+            chosen = np.flatnonzero((place == number) & ((rows.key >= last) == late))
+            if len(chosen):
+                runs.append(cut(rows, chosen, kinds, kind, made_by, sweep.tile_rows))
+        wanted = wanted if late else len(runs)
+    return runs, wanted
 
 
 def _number(sweep: Sweep, runs: list[Cut | Block], rows: Rows):
@@ -84,9 +98,9 @@ def _number(sweep: Sweep, runs: list[Cut | Block], rows: Rows):
             row_of[sweep.given + run.nodes] = total + np.arange(len(run.nodes))
             total += len(run.nodes)
             continue
-        tile = total + run.size * np.arange(len(run.count))
-        row_of[rows.node[run.order]] = spread(tile, run.count)
-        total += run.size * len(run.count)
+        tile = total + run.size * np.arange(len(run.filled))
+        row_of[rows.node[run.order]] = spread(tile, run.filled)
+        total += run.size * len(run.filled)
     return row_of, starts, total
 
 
@@ -109,7 +123,7 @@ def _tiles(sweep: Sweep, run: Cut, rows: Rows, row_of, start: int):
     for number, kind in enumerate(present.tolist()):
         reads, weighted, finish = run.kinds[kind]
         here = run.kind == kind
-        count = run.count[here]
+        count = run.filled[here]
         tiles = len(count)
         index[here] = np.arange(tiles)
         row = run.order[spread(run.first[here], count)]

@@ -55,7 +55,7 @@ def dense_blocks(
     wide = degree >= MOST_READS
     wide[sweep.seeded] = False
     nodes = np.flatnonzero(wide)
-    if not len(nodes):
+    if not len(nodes) or not sweep.dense:
         return [], left
     first = np.cumsum(degree) - degree
     marks = np.random.default_rng(0).integers(1, 2**63, sweep_size(sweep), np.uint64)
@@ -93,8 +93,6 @@ def _groups(nodes: np.ndarray, *keys: np.ndarray) -> list[np.ndarray]:
 
 def _block(sweep, order, first, degree, nodes) -> Block | None:
     """One matrix product for all nodes, if they share enough of their sources."""
-    if len(nodes) < 4:
-        return None
     edges = order[spread(first[nodes], degree[nodes])]
     sources, column = np.unique(sweep.sources[edges], return_inverse=True)
     if len(edges) < DENSEST * len(nodes) * len(sources):

@@ -14,7 +14,7 @@ program, whatever the size of the graph.
 
 How a row is contracted is chosen by its shape:
 
-    gather     up to `MOST_READS` sources: gathered one slot at a time, multiplied, added
+    gather     up to `MOST_READS` sources: slot by slot gathered, multiplied, added
     segments   more sources: partial sums of `MOST_READS`, then sums of partial sums
     dense      rows that share most of their sources: a matrix product
 """
@@ -103,6 +103,7 @@ class Schedule:
         rows: Rows of the buffer. Row 0 is zero; the given rows follow it.
         edges: How many edges there are.
         slots: How many sources the tables have room for, padding included.
+        wanted: How many of the stages everybody wants.
     """
 
     stages: tuple[Tiles | Dense, ...]
@@ -111,6 +112,7 @@ class Schedule:
     rows: int
     edges: int
     slots: int
+    wanted: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +131,9 @@ class Sweep:
         label: A number that each computed node's capsule function is handed.
         no_label: The same for rows of padding.
         no_weight: The weight of padding, one behind the last: zero.
+        last: Level of nodes that only some callers want: they come in the last stages.
         tile_rows: Numbers of rows that tiles are made for, ascending.
+        dense: Whether there is a matrix product of the weighting operation.
     """
 
     given: int
@@ -143,4 +147,6 @@ class Sweep:
     label: np.ndarray
     no_label: int
     no_weight: int
+    last: int
     tile_rows: tuple[int, ...]
+    dense: bool

@@ -14,7 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from capsjax.compiler.groups.rows import Rows, spread
-from capsjax.compiler.groups.schedule import MOST_KINDS, MOST_READS, TileKind
+from capsjax.compiler.groups.schedule import (
+    MOST_KINDS,
+    MOST_READS,
+    ROW_COST,
+    TILE_COST,
+    TileKind,
+)
 from capsjax.graph.levels import levels
 
 
@@ -25,7 +31,7 @@ class Cut(NamedTuple):
         size: Rows of a tile.
         order: The rows, in order.
         first: Place in `order` of each tile's first row.
-        count: Rows of each tile that are no padding.
+        filled: Rows of each tile that are no padding.
         kinds: The kinds there are.
         kind: Which of them each tile is.
     """
@@ -33,7 +39,7 @@ class Cut(NamedTuple):
     size: int
     order: np.ndarray
     first: np.ndarray
-    count: np.ndarray
+    filled: np.ndarray
     kinds: tuple[TileKind, ...]
     kind: np.ndarray
 
@@ -147,10 +153,16 @@ def cut(
     # How many levels are still to come behind each row: its urgency.
     height = levels(target, source, len(chosen))
     width = len(chosen) / (int(height.max(initial=0)) + 1)
-    size = max([n for n in sizes if 2 * n <= width], default=sizes[0])
-    order, counts, which = _list_schedule(
-        source, target, height, kind[chosen], kinds, size
-    )
+    least = sum(n <= width for n in sizes[1:])
+    reads = np.array([kind.reads for kind in kinds])
+    best = None
+    for size in sizes[least : least + 2]:  # a level at most, a level at least
+        found = _list_schedule(source, target, height, kind[chosen], kinds, size)
+        cost = np.sum(TILE_COST + size * (reads[found[2]] + ROW_COST))
+        if best is None or cost < best[0]:
+            best = cost, size, found
+    assert best is not None
+    _, size, (order, counts, which) = best
     ends = np.cumsum(counts)
     return Cut(size, chosen[order], ends - counts, counts, kinds, which)
 

@@ -13,7 +13,10 @@ def concatenate(typed: TypedGraph) -> tuple[TypedGraph, list[str]]:
     is padded or added. Slots that overlap or leave gaps stay a sum.
     """
     notes: list[str] = []
-    capsules = tuple(_concatenate(capsule, notes) for capsule in typed.capsules)
+    capsules = tuple(
+        _concatenate(capsule, notes) if isinstance(capsule, TypedCapsule) else capsule
+        for capsule in typed.capsules
+    )
     return dataclasses.replace(typed, capsules=capsules), notes
 
 

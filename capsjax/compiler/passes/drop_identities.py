@@ -9,6 +9,7 @@ from capsjax.graph.typed import (
     TypedCapsule,
     TypedEdge,
     TypedGraph,
+    TypedGroup,
 )
 from capsjax.weightings import Identity
 
@@ -22,6 +23,9 @@ def drop_identities(typed: TypedGraph) -> tuple[TypedGraph, list[str]]:
     stands_for: dict[str, str] = {}
     kept, notes = [], []
     for capsule in typed.capsules:
+        if isinstance(capsule, TypedGroup):
+            kept.append(_group_reads_instead(capsule, stands_for))
+            continue
         capsule = _read_instead(capsule, stands_for)
         if _is_identity(capsule) and capsule.name not in typed.outputs:
             stands_for[capsule.name] = capsule.edges[0].source
@@ -40,6 +44,14 @@ def _is_identity(capsule: TypedCapsule) -> bool:
         and capsule.bias_shape is None
         and isinstance(capsule.cap, caps.identity)
     )
+
+
+def _group_reads_instead(group: TypedGroup, stands_for: dict[str, str]) -> TypedGroup:
+    readings = tuple(
+        each._replace(source=stands_for.get(each.source, each.source))
+        for each in group.readings
+    )
+    return dataclasses.replace(group, readings=readings)
 
 
 def _read_instead(capsule: TypedCapsule, stands_for: dict[str, str]) -> TypedCapsule:

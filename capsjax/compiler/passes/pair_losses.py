@@ -12,7 +12,7 @@ def pair_losses(typed: TypedGraph) -> tuple[TypedGraph, list[str]]:
     For softmax with cross-entropy, `delta_H = softmax(U_H) - T`: stable for any
     logits, and no error signal passes through softmax's Jacobian.
     """
-    caps = {capsule.name: capsule.cap for capsule in typed.capsules}
+    caps = typed.caps
     losses, notes = [], []
     for each in typed.losses:
         cap = caps[each.output]
