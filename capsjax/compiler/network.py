@@ -184,7 +184,8 @@ class Network:
         self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
         if self.backward == "autodiff":
-            found = interpreter.deltas(self.typed, params, inputs, targets)
+            named = parameters.by_name(self._used, params)
+            found = interpreter.deltas(self.typed, named, inputs, targets)
         else:
             program = self._observed
             _, residuals = program.forward(params, state, inputs, targets)
@@ -222,7 +223,8 @@ class Network:
         self._check(params, state)
         arrays = take_inputs(self._used, inputs)
         if self.backward == "autodiff":
-            total, output = interpreter.evaluate(self.typed, params, arrays)
+            named = parameters.by_name(self._used, params)
+            total, output = interpreter.evaluate(self.typed, named, arrays)
         else:
             program = self._observed
             total, output = program.evaluate(params, state, arrays, keep_all=True)
@@ -299,7 +301,7 @@ class Network:
     @functools.cached_property
     def _run(self) -> Run:
         if self.backward == "autodiff":
-            return functools.partial(_interpreted, self.typed)
+            return functools.partial(_interpreted, self.typed, self._used)
         return _with_hint(differentiable(self.program))
 
     @functools.cached_property
@@ -373,8 +375,8 @@ def differentiable(program: Program) -> Run:
     return run
 
 
-def _interpreted(typed: TypedGraph, params, state, inputs, targets):
-    return interpreter.run(typed, params, inputs, targets)
+def _interpreted(typed: TypedGraph, used: TypedGraph, params, state, inputs, targets):
+    return interpreter.run(typed, parameters.by_name(used, params), inputs, targets)
 
 
 def by_name(group: TypedGroup, members: jax.Array) -> Arrays:

@@ -6,6 +6,7 @@ import numpy as np
 
 from capsjax.compiler.groups.schedule import (
     DENSEST,
+    LEAST_DENSE,
     MOST_DENSE,
     MOST_READS,
     Sweep,
@@ -93,6 +94,8 @@ def _groups(nodes: np.ndarray, *keys: np.ndarray) -> list[np.ndarray]:
 
 def _block(sweep, order, first, degree, nodes) -> Block | None:
     """One matrix product for all nodes, if they share enough of their sources."""
+    if degree[nodes].sum() < LEAST_DENSE:
+        return None
     edges = order[spread(first[nodes], degree[nodes])]
     sources, column = np.unique(sweep.sources[edges], return_inverse=True)
     if len(edges) < DENSEST * len(nodes) * len(sources):

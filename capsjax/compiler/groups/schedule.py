@@ -33,6 +33,9 @@ MOST_KINDS = 8
 MOST_DENSE = 32
 """Matrix products in one program: they stand in it one by one."""
 
+LEAST_DENSE = 2_000
+"""Least edges of a matrix product: each cuts a run of tiles in two."""
+
 DENSEST = 0.25
 """Least share of existing edges for a matrix product: below it, gathering is faster."""
 

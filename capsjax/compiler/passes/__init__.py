@@ -8,6 +8,7 @@ of `capsjax.compiler.verify`, and must keep them.
 from collections.abc import Callable
 from typing import NamedTuple
 
+from capsjax.compiler.passes.batch import batch
 from capsjax.compiler.passes.concatenate import concatenate
 from capsjax.compiler.passes.drop_identities import drop_identities
 from capsjax.compiler.passes.drop_unneeded import drop_unneeded
@@ -51,6 +52,9 @@ PIPELINE = (
     # Any time after slots are resolved; last of those that rewrite terms, so that
     # the others see plain edges only.
     Pass(concatenate, observable=True),
+    # After identities are gone, which would stand between members of a group; before
+    # nothing in particular.
+    Pass(batch, observable=True),
     # Independent of the others; required, since log_softmax with cross_entropy has
     # no other form.
     Pass(pair_losses, observable=True),
