@@ -68,14 +68,15 @@ def _depth(typed: TypedGraph) -> int:
     """Number of layers of capsules."""
     depth = {name: 1 for name, _ in typed.inputs}
     for capsule in typed.capsules:
-        depth[capsule.name] = 1 + max(depth[name] for name in capsule.sources)
+        own = 1 + max(depth[name] for name in capsule.sources)
+        depth |= dict.fromkeys(capsule.produces, own)
     return max(depth.values())
 
 
 def _figure(typed: TypedGraph, down: bool) -> Any:
     boxes = marks.boxes(typed)
     index = {box.name: i for i, box in enumerate(boxes)}
-    edges = [(capsule.name, e) for capsule in typed.capsules for e in capsule.edges]
+    lines = marks.lines(typed)
 
     def turn(pair: Size) -> Size:
         """Between (x, y) and (along, across), either way."""
@@ -83,8 +84,8 @@ def _figure(typed: TypedGraph, down: bool) -> Any:
 
     layout = layered(
         [turn(box.size) for box in boxes],
-        [(index[edge.source], index[name]) for name, edge in edges],
-        [turn(marks.label_size(edge, down)) for _, edge in edges],
+        [(index[line.source], index[line.target]) for line in lines],
+        [turn(marks.label_size(line, down)) for line in lines],
     )
     width, height = turn(layout.size)
     axes, left = _canvas(typed, width, height)
@@ -95,8 +96,8 @@ def _figure(typed: TypedGraph, down: bool) -> Any:
 
     for path in layout.paths:
         marks.draw_line(axes, path, place)
-    for (_, edge), center in zip(edges, layout.labels, strict=True):
-        marks.draw_label(axes, edge, place(center), down)
+    for line, center in zip(lines, layout.labels, strict=True):
+        marks.draw_label(axes, line, place(center), down)
     for box, center in zip(boxes, layout.vertices, strict=True):
         box.draw(axes, place(center))
     return axes.figure

@@ -3,7 +3,7 @@
 from typing import Any
 
 from capsjax.graph.kinds import Kind, LossKind, Shape, WeightingKind, kind_fields
-from capsjax.graph.typed import TypedCapsule
+from capsjax.graph.typed import TypedCapsule, TypedGroup
 
 # Settings that the shapes beside them show already.
 _IN_SHAPES = {"features", "shape", "capsules", "dimension", "offset", "size"}
@@ -69,6 +69,11 @@ def shape_words(shape: Shape) -> str:
 def capsule_words(capsule: TypedCapsule) -> str:
     """The capsule function, as a reader sees it; nothing for the identity."""
     return "" if capsule.cap.kind == "identity" else words(capsule.cap)
+
+
+def caps_words(group: TypedGroup) -> str:
+    """The capsule functions of a group's members."""
+    return ", ".join(map(words, group.caps))
 
 
 def name_words(name: str) -> str:

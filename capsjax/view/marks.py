@@ -3,9 +3,10 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from capsjax.graph.typed import TypedEdge, TypedGraph
+from capsjax.graph.kinds import WeightingKind
+from capsjax.graph.typed import TypedCapsule, TypedGraph, TypedGroup
 from capsjax.view import labels
 from capsjax.view.layout import Point, Size
 
@@ -57,8 +58,35 @@ class Box:
             axes.text(x, top + i * _ROW, text, ha="center", va="center", **style)
 
 
+class Line(NamedTuple):
+    """A line of a drawing: an edge, or what a group of capsules reads.
+
+    Attributes:
+        source: The box where it begins.
+        target: The box where it ends.
+        weighting: The operation on it.
+    """
+
+    source: str
+    target: str
+    weighting: WeightingKind
+
+
+def lines(typed: TypedGraph) -> list[Line]:
+    """The lines between the boxes of a graph."""
+    producer = {made: each.name for each in typed.capsules for made in each.produces}
+    found = []
+    for each in typed.capsules:
+        if isinstance(each, TypedCapsule):
+            read = [(edge.source, edge.weighting) for edge in each.edges]
+        else:
+            read = [(source, each.weighting) for source in each.sources]
+        found += [Line(producer.get(s, s), each.name, w) for s, w in read]
+    return found
+
+
 def boxes(typed: TypedGraph) -> list[Box]:
-    """The inputs and capsules of a graph as boxes, in order."""
+    """The inputs, capsules and groups of a graph as boxes, in order."""
     losses = {each.output: each.loss for each in typed.losses}
 
     def box(name: str, role: str, *rows: tuple[str, float, str, str]) -> Box:
@@ -70,6 +98,14 @@ def boxes(typed: TypedGraph) -> list[Box]:
         for name, shape in typed.inputs
     ]
     for capsule in typed.capsules:
+        if isinstance(capsule, TypedGroup):
+            rows = [
+                (f"{capsule.size:,} capsules", _TEXT, INK, "normal"),
+                (f"{len(capsule.edge_sources):,} edges", _TEXT, INK, "normal"),
+                (labels.caps_words(capsule), _TEXT, INK, "normal"),
+            ]
+            found.append(box(capsule.name, "hidden", *rows))
+            continue
         role = "output" if capsule.name in typed.outputs else "hidden"
         shape = labels.shape_words(capsule.output)
         rows = [
@@ -83,32 +119,32 @@ def boxes(typed: TypedGraph) -> list[Box]:
     return found
 
 
-def label_size(edge: TypedEdge, down: bool) -> Size:
-    """Width and height that an edge's symbol and words need, the symbol in the middle.
+def label_size(line: Line, down: bool) -> Size:
+    """Width and height that a line's symbol and words need, the symbol in the middle.
 
     The words stand below the symbol, or beside it where data flows down.
     """
-    if not edge.weighting.symbol:
+    if not line.weighting.symbol:
         return (0.0, 0.0)
-    words = labels.edge_words(edge.weighting)
+    words = labels.edge_words(line.weighting)
     width = text_width(words, _SMALL) if words else 0.0
     if down:
         return 2 * (_RADIUS + (width + 0.08 if words else 0.0)), 2 * _RADIUS
     return max(2 * _RADIUS, width), 2 * (_RADIUS + (0.2 if words else 0.0))
 
 
-def draw_label(axes: Any, edge: TypedEdge, center: Point, down: bool) -> None:
-    """Draws an edge's symbol in a circle, and its words."""
+def draw_label(axes: Any, line: Line, center: Point, down: bool) -> None:
+    """Draws a line's symbol in a circle, and its words."""
     from matplotlib.patches import Circle
 
-    symbol = edge.weighting.symbol
+    symbol = line.weighting.symbol
     if not symbol:
         return
     x, y = center
     circle = Circle(center, _RADIUS, facecolor="white", edgecolor=LINE, zorder=3)
     axes.add_patch(circle)
     _draw_symbol(axes, symbol, center, 11.0 if len(symbol) == 1 else 9.0)
-    words = labels.edge_words(edge.weighting)
+    words = labels.edge_words(line.weighting)
     style: dict[str, Any] = {"size": _SMALL, "color": SOFT, "va": "center", "zorder": 4}
     if down:
         axes.text(x + _RADIUS + 0.07, y, words, ha="left", **style)
@@ -177,8 +213,7 @@ def _text_path(text: str, size: float, weight: str) -> Any:
 def legend(typed: TypedGraph) -> str:
     """What the symbols of a graph mean: `∗ conv   × matmul`."""
     meaning = {}
-    for capsule in typed.capsules:
-        for edge in capsule.edges:
-            if edge.weighting.symbol:
-                meaning[edge.weighting.symbol] = edge.weighting.kind
+    for line in lines(typed):
+        if line.weighting.symbol:
+            meaning[line.weighting.symbol] = line.weighting.kind
     return "     ".join(f"{symbol} {kind}" for symbol, kind in meaning.items())

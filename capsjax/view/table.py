@@ -7,7 +7,7 @@ from capsjax.compiler import compile as compile_graph
 from capsjax.compiler.plan import flops
 from capsjax.graph import Graph
 from capsjax.graph.kinds import Shape
-from capsjax.graph.typed import TypedCapsule, TypedEdge
+from capsjax.graph.typed import TypedCapsule, TypedEdge, TypedGroup
 from capsjax.view import labels
 
 if TYPE_CHECKING:
@@ -67,7 +67,20 @@ def summary(graph: Graph | Network) -> "Table":
     return table
 
 
-def _row(capsule: TypedCapsule) -> tuple[str, ...]:
+def _row(capsule: TypedCapsule | TypedGroup) -> tuple[str, ...]:
+    if isinstance(capsule, TypedGroup):
+        edges = f"{len(capsule.edge_sources):,} edges: {capsule.weighting.kind}"
+        bias = "" if capsule.bias_shape is None else " + bias"
+        shape = _shape((capsule.size, *capsule.unit))
+        return (
+            capsule.name,
+            "\n".join([*capsule.sources, edges + bias]),
+            shape,
+            labels.caps_words(capsule),
+            shape,
+            f"{capsule.parameter_count:,}",
+            _short(flops(capsule)),
+        )
     reads = "\n".join(map(_edge, capsule.edges))
     if capsule.bias_shape is not None:
         full = len(capsule.bias_shape) > 1
