@@ -24,8 +24,8 @@ app = typer.Typer(
     name="capsjax",
     help="""Deep networks as graphs of capsules, compiled by JAX.
 
-    [bold]SPEC[/bold] is a JSON document that declares a graph, or the name of a known
-    network: """
+    [bold]SPEC[/bold] is a JSON document that declares a graph of capsules or of
+    neurons, or the name of a known network: """
     + ", ".join(cj.zoo.names())
     + """. A file wins over a name.""",
     epilog="Start with: [bold]capsjax train capsnet-digits[/bold]",
@@ -153,8 +153,11 @@ def train(
     run.save(folder, pictures)
     typer.echo(_result(run.history.iloc[-1].to_dict()))
     typer.echo(f"Results in {folder}:")
-    for path in sorted(folder.iterdir()):
-        typer.echo(f"  {path.name:24}{_CONTENTS.get(path.name, '')}")
+    names = sorted(path.name for path in folder.iterdir())
+    width = max(map(len, names)) + 2
+    for name in names:
+        content = _CONTENTS.get(name, "the connections, which graph.json names")
+        typer.echo(f"  {name:{width}}{content}")
 
 
 _CONTENTS = {
@@ -227,8 +230,8 @@ def explain(spec: Spec) -> None:
     typer.echo(cj.explain(cj.compile(_graph(spec))))
 
 
-def _graph(spec: str) -> cj.Graph:
-    """A graph from a document or by its name in the zoo; a file wins."""
+def _graph(spec: str) -> cj.Graph | cj.neural.Model:
+    """A declaration from a document or by its name in the zoo; a file wins."""
     path = Path(spec)
     if path.exists():
         return cj.load(path)
@@ -266,8 +269,13 @@ def _folder(out: Path | None, net: cj.Network, data: "Data") -> Path:
 
 
 def _described(net: cj.Network) -> str:
-    count = len(net.graph.capsules)
-    return f"{net.graph.name} ({count} capsules, {net.parameter_count:,} parameters)"
+    declared: cj.Graph | cj.neural.Model = net.graph
+    if isinstance(declared, cj.Graph):
+        what = f"{len(declared.capsules)} capsules"
+    else:
+        neurons = len(declared.network.neurons)
+        what = f"{neurons:,} neurons, {len(declared.network.sources):,} connections"
+    return f"{declared.name} ({what}, {net.parameter_count:,} parameters)"
 
 
 def _result(last: dict[str, float]) -> str:
