@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 DEPENDENCIES := $(VENV)/.dependencies
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-reference bench lint format schema lock clean
+.PHONY: help setup train test test-reference bench peers lint format schema lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,9 @@ test-reference: $(INSTALLED) ## Compare with other frameworks (tests/reference)
 
 bench: $(INSTALLED) ## Measure step time, compile time and memory against peers
 	$(BIN)/python -m bench
+
+peers: $(INSTALLED) ## Install torch, too, for benchmarks beside it (several GB)
+	$(BIN)/python -m pip install --quiet --group peers
 
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check .

@@ -32,14 +32,14 @@ HELPERS = {"materialize"}
 
 PUBLIC = {
     *("capsjax", "capsjax.graph", "capsjax.compiler", "capsjax.weightings"),
-    *("capsjax.caps", "capsjax.losses"),
+    *("capsjax.caps", "capsjax.losses", "capsjax.neural"),
     # Plain data and figures, no mechanism:
     *("capsjax.graph.typed", "capsjax.graph.kinds", "capsjax.graph.files"),
     "capsjax.compiler.plan",
 }
 LIGHT = (
     *("optax", "pandas", "matplotlib", "sklearn", "typer", "rich", "tqdm"),
-    *("safetensors", "IPython", "fast_sugiyama"),
+    *("safetensors", "IPython", "fast_sugiyama", "networkx", "scipy.sparse"),
 )
 
 

@@ -3,6 +3,9 @@
     cj.view.summary(graph)          a table for the terminal or the notebook
     cj.view.draw(graph)             a drawing in the manner of the paper
     cj.view.learning_curves(table)  loss and metrics over epochs
+    cj.view.draw_network(net)       a small network of neurons
+    cj.view.draw_networks(nets)     many side by side
+    cj.view.figure(6)               what Figures 3 to 8 of the paper illustrate
 
 Pictures are made without a display and without matplotlib's global state; they show
 themselves in notebooks and are saved by `.save("picture.svg")` or `.png`.
@@ -10,7 +13,17 @@ themselves in notebooks and are saved by `.save("picture.svg")` or `.png`.
 
 from capsjax.view.curves import learning_curves
 from capsjax.view.drawing import draw
+from capsjax.view.neural import draw_network, draw_networks
+from capsjax.view.neural_figures import figure
 from capsjax.view.picture import Picture
 from capsjax.view.table import summary
 
-__all__ = ["Picture", "draw", "learning_curves", "summary"]
+__all__ = [
+    "Picture",
+    "draw",
+    "draw_network",
+    "draw_networks",
+    "figure",
+    "learning_curves",
+    "summary",
+]
