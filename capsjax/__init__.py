@@ -38,7 +38,10 @@ from capsjax.training.step import algorithm_1 as algorithm_1
 from capsjax.weightings import Weighting as Weighting
 from capsjax.weightings import channel_scale as channel_scale
 from capsjax.weightings import conv as conv
+from capsjax.weightings import conv_transpose as conv_transpose
+from capsjax.weightings import depthwise_conv as depthwise_conv
 from capsjax.weightings import dot as dot
+from capsjax.weightings import flip as flip
 from capsjax.weightings import identity as identity
 from capsjax.weightings import matmul as matmul
 from capsjax.weightings import place as place
@@ -46,6 +49,7 @@ from capsjax.weightings import register_weighting as register_weighting
 from capsjax.weightings import reshape as reshape
 from capsjax.weightings import scale as scale
 from capsjax.weightings import transpose as transpose
+from capsjax.weightings import upsample as upsample
 from capsjax.weightings import vote as vote
 
 if TYPE_CHECKING:

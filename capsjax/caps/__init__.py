@@ -14,29 +14,45 @@ from capsjax.caps.activations import Sigmoid as sigmoid
 from capsjax.caps.activations import Silu as silu
 from capsjax.caps.activations import Softplus as softplus
 from capsjax.caps.activations import Tanh as tanh
+from capsjax.caps.adaptive_pooling import AdaptiveAvgPool as adaptive_avg_pool
+from capsjax.caps.attention import Attention as attention
 from capsjax.caps.base import Cap, register_cap
 from capsjax.caps.distributions import LogSoftmax as log_softmax
 from capsjax.caps.distributions import Softmax as softmax
+from capsjax.caps.normalization import GroupNorm as group_norm
+from capsjax.caps.normalization import LayerNorm as layer_norm
+from capsjax.caps.normalization import RmsNorm as rms_norm
 from capsjax.caps.pooling import AvgPool as avg_pool
 from capsjax.caps.pooling import GlobalAvgPool as global_avg_pool
 from capsjax.caps.pooling import MaxPool as max_pool
+from capsjax.caps.response import LocalResponseNorm as local_response_norm
 from capsjax.caps.routing import Route as route
+from capsjax.caps.slots import Mask as mask
+from capsjax.caps.slots import Multiply as multiply
 from capsjax.caps.vectors import Length as length
 from capsjax.caps.vectors import Squash as squash
 
 __all__ = [
     "Cap",
+    "adaptive_avg_pool",
+    "attention",
     "avg_pool",
     "elu",
     "gelu",
     "global_avg_pool",
+    "group_norm",
     "identity",
+    "layer_norm",
     "leaky_relu",
     "length",
+    "local_response_norm",
     "log_softmax",
+    "mask",
     "max_pool",
+    "multiply",
     "register_cap",
     "relu",
+    "rms_norm",
     "route",
     "selu",
     "sigmoid",

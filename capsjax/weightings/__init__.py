@@ -4,6 +4,8 @@ from capsjax.weightings.base import Weighting as Weighting
 from capsjax.weightings.base import register_weighting as register_weighting
 from capsjax.weightings.convolution import Conv as Conv
 from capsjax.weightings.convolution import conv as conv
+from capsjax.weightings.depthwise import DepthwiseConv as DepthwiseConv
+from capsjax.weightings.depthwise import depthwise_conv as depthwise_conv
 from capsjax.weightings.elementwise import ChannelScale as ChannelScale
 from capsjax.weightings.elementwise import Identity as Identity
 from capsjax.weightings.elementwise import Scale as Scale
@@ -16,9 +18,15 @@ from capsjax.weightings.products import Vote as Vote
 from capsjax.weightings.products import dot as dot
 from capsjax.weightings.products import matmul as matmul
 from capsjax.weightings.products import vote as vote
+from capsjax.weightings.resampling import Flip as Flip
+from capsjax.weightings.resampling import Upsample as Upsample
+from capsjax.weightings.resampling import flip as flip
+from capsjax.weightings.resampling import upsample as upsample
 from capsjax.weightings.structure import Place as Place
 from capsjax.weightings.structure import Reshape as Reshape
 from capsjax.weightings.structure import Transpose as Transpose
 from capsjax.weightings.structure import place as place
 from capsjax.weightings.structure import reshape as reshape
 from capsjax.weightings.structure import transpose as transpose
+from capsjax.weightings.transposed import ConvTranspose as ConvTranspose
+from capsjax.weightings.transposed import conv_transpose as conv_transpose
