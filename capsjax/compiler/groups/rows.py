@@ -104,6 +104,8 @@ def _block(sweep, order, first, degree, nodes) -> Block | None:
     weights[np.repeat(np.arange(len(nodes)), degree[nodes]), column] = sweep.weights[
         edges
     ]
+    if np.count_nonzero(weights != sweep.no_weight) < len(edges):
+        return None  # a source that is read twice has two weights, an entry has one
     key = int(sweep.level[nodes[0]]) * DEPTHS
     return Block(key, int(sweep.finish[nodes[0]]), nodes, sources, weights)
 

@@ -65,7 +65,7 @@ def kinds_of(rows: Rows) -> tuple[tuple[TileKind, ...], np.ndarray]:
         for number in range(alike.shape[1])
     ]
     reads = [_fewest(each, 1) for each in counts]
-    while sum(map(len, reads)) < MOST_KINDS:
+    while reads and sum(map(len, reads)) < MOST_KINDS:
         finer = [_fewest(c, len(r) + 1) for c, r in zip(counts, reads, strict=True)]
         gains = [
             _slots(c, r) - _slots(c, f)
