@@ -188,6 +188,7 @@ class Network:
             found = interpreter.deltas(self.typed, named, inputs, targets)
         else:
             program = self._observed
+            params = self._observed_layout(params)
             _, residuals = program.forward(params, state, inputs, targets)
             _, _, found = program.backward(residuals, jnp.ones(()), {}, True)
             for group in program.typed.groups:
@@ -227,6 +228,7 @@ class Network:
             total, output = interpreter.evaluate(self.typed, named, arrays)
         else:
             program = self._observed
+            params = self._observed_layout(params)
             total, output = program.evaluate(params, state, arrays, keep_all=True)
             for group in program.typed.groups:
                 members = program.groups[group.name].members
@@ -287,12 +289,22 @@ class Network:
         expected = parameters.parameter_shapes(self._used)
         parameters.check_parameters(self._used, params, expected)
         for group in self._used.groups:
-            if not group.members and group.name not in state:
-                raise ValueError(
-                    f"state of network {self.graph.name!r}: found no {group.name!r}; "
-                    "expected the wiring that net.init(key) returns beside the "
-                    "parameters; cure: pass that state on"
-                )
+            if not group.members:
+                self._check_wiring(group, state)
+
+    def _check_wiring(self, group: TypedGroup, state: State) -> None:
+        """Another network's rows would be read as if they were this one's."""
+        if not isinstance(state, Mapping) or group.name not in state:
+            found = f"no {group.name!r}"
+        else:
+            expected = self.program.groups[group.name].tables
+            if _shapes(state[group.name]) == _shapes(expected):
+                return
+            found = f"{group.name!r} of another network"
+        raise ValueError(
+            f"state of network {self.graph.name!r}: found {found}; expected the wiring "
+            "that net.init(key) returns beside the parameters; cure: pass that state on"
+        )
 
     @property
     def _used(self) -> TypedGraph:
@@ -309,6 +321,13 @@ class Network:
         """The program in which every capsule still stands."""
         stages = run_passes(self.typed, observable=True, check=False)
         return Program(stages[-1].typed, plan(stages[-1].typed))
+
+    def _observed_layout(self, params: Params) -> Params:
+        """Parameters as `_observed` takes them: its groups may be others."""
+        named = parameters.by_name(self._used, params)
+        return parameters.compiled(
+            self._observed.typed, dict(parameters.flatten(named))
+        )
 
     def __repr__(self) -> str:
         return (
@@ -377,6 +396,12 @@ def differentiable(program: Program) -> Run:
 
 def _interpreted(typed: TypedGraph, used: TypedGraph, params, state, inputs, targets):
     return interpreter.run(typed, parameters.by_name(used, params), inputs, targets)
+
+
+def _shapes(tree: Any) -> dict[str, Shape]:
+    """Shapes of a tree's arrays by their place, whatever the containers are."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): jnp.shape(leaf) for path, leaf in leaves}
 
 
 def by_name(group: TypedGroup, members: jax.Array) -> Arrays:

@@ -23,6 +23,9 @@ Params = dict[str, Any]
 Name = tuple[str, ...]
 """("c1", "B"), or ("c1", "W", "image")."""
 
+_MOST_FAULTS = 20
+"""A group has thousands of parameters, which may all be missing."""
+
 
 def tensor_shapes(capsule: TypedCapsule | TypedGroup) -> tuple[Shape, Shape]:
     """Shapes of U and Y, per example; a group's are those of all members."""
@@ -239,6 +242,10 @@ def check_parameters(
     ]
     if faults:
         graph = typed.graph.name
+        if given.keys() == named_shapes(typed).keys() != expected.keys():
+            faults = ["found parameters by name; cure: net.from_named(parameters)"]
+        if len(faults) > _MOST_FAULTS:
+            faults[_MOST_FAULTS:] = [f"... and {len(faults) - _MOST_FAULTS:,} more"]
         lines = "\n    ".join(faults)
         raise ValueError(f"parameters do not fit network {graph!r}:\n    {lines}")
 

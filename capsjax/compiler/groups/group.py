@@ -26,6 +26,7 @@ from jax import lax
 from capsjax.compiler.groups.layout import schedule
 from capsjax.compiler.groups.schedule import Dense, Schedule, Sweep
 from capsjax.compiler.groups.sweep import Rule, rows_of, run
+from capsjax.graph.levels import group as group_by
 from capsjax.graph.levels import levels
 from capsjax.graph.typed import TypedGroup, Writing
 from capsjax.weightings import Scale
@@ -33,7 +34,7 @@ from capsjax.weightings import Scale
 Arrays = dict[str, jax.Array]
 Tables = Mapping[str, Any]
 
-_CPU_TILES = (1, 4, 16, 64, 256)
+_CPU_TILES = (1, 4, 16, 64, 128, 256)
 _TILES = (16, 256, 4096)
 _EDGES_AT_ONCE = 2**20
 """Numbers in one of the arrays [edges, batch, ...] that gradients of weights are taken
@@ -69,6 +70,8 @@ class GroupProgram:
             "backward": list(self.backward_sweep.tables),
             "members": self._member_rows(self.forward_sweep, self.group.outer),
             "signals": self._member_rows(self.backward_sweep, self._seeds),
+            "written": self._written_rows(),
+            "read": self.backward_sweep.row_of[self._seeds + self.group.size :],
             "edges": self._edge_tables(),
         }
 
@@ -90,6 +93,10 @@ class GroupProgram:
     def _member_rows(self, sweep: Schedule, given: int) -> np.ndarray:
         return sweep.row_of[given : given + self.group.size]
 
+    def _written_rows(self) -> list[np.ndarray]:
+        members = self._member_rows(self.forward_sweep, self.group.outer)
+        return [members[np.atleast_1d(each.members)] for each in self.group.writings]
+
     # Forward
 
     def forward(
@@ -108,6 +115,10 @@ class GroupProgram:
         """
         group = self.group
         given = jnp.concatenate([_units(output[n], r) for n, r in group.readings])
+        # One type for all rows: that of sums of weighted sources and biases.
+        given = given.astype(jnp.result_type(given, *jax.tree.leaves(own)))
+        # Data in float32 beside parameters in float64: the buffer holds the wider.
+        given = given.astype(jnp.result_type(given, *jax.tree.leaves(own)))
         behind = self.forward_sweep.rows - 1 - group.outer
         pads = [(1, behind)] + [(0, 0)] * (given.ndim - 1)
         buffer = jnp.pad(given, pads)
@@ -132,11 +143,10 @@ class GroupProgram:
 
     def written(self, tables: Tables, buffer: jax.Array) -> Arrays:
         """The arrays that others read, by name, batch axis first."""
-        found = {}
-        for each in self.group.writings:
-            rows = rows_of(buffer, tables["members"][np.atleast_1d(each.members)])
-            found[each.name] = _array(rows, each)
-        return found
+        return {
+            each.name: _array(rows_of(buffer, rows), each)
+            for each, rows in zip(self.group.writings, tables["written"], strict=True)
+        }
 
     def members(self, tables: Tables, rows: jax.Array, which: str) -> jax.Array:
         """A buffer's rows of all members, [batch, members, *unit].
@@ -230,7 +240,9 @@ class GroupProgram:
             w = own["W"]["edges"]
             found = self._weight_gradient(tables["edges"], y, signals)
             gradients["W"] = {"edges": found.astype(w.dtype)}
-        d_sources = self._source_gradients(signals) if wanted_sources else {}
+        d_sources = (
+            self._source_gradients(tables["read"], signals) if wanted_sources else {}
+        )
         return gradients, d_sources, signals
 
     def _seed(self, writing: Writing, d_written: Arrays, y: jax.Array) -> jax.Array:
@@ -280,7 +292,7 @@ class GroupProgram:
             rule = group.weighting.weight_gradient
             return jax.vmap(lambda y, d: rule(y, d, weight_shape))(read, delta)
 
-        size = max(1, _EDGES_AT_ONCE // math.prod(y.shape[1:]))
+        size = max(1, _EDGES_AT_ONCE // max(1, math.prod(y.shape[1:])))
         parts = _in_pieces(some, (edges["reads"], edges["signals"]), size)
         for block in edges["dense"]:
             delta, read = (rows_of(signals, block[0]), rows_of(y, block[1]))
@@ -288,15 +300,14 @@ class GroupProgram:
         found = parts[0] if len(parts) == 1 else jnp.concatenate(parts)
         return rows_of(found, edges["place"]) if "place" in edges else found
 
-    def _source_gradients(self, signals: jax.Array) -> Arrays:
+    def _source_gradients(self, rows: jax.Array, signals: jax.Array) -> Arrays:
         """dL/dY of the capsules that are read; one that is read twice gets both."""
         group = self.group
-        rows = self.backward_sweep.row_of[self._seeds + group.size :]
         found: Arrays = {}
         first = 0
         for name, count in group.readings:
             after = first + (1 if count is None else count)
-            units = rows_of(signals, jnp.asarray(rows[first:after]))
+            units = rows_of(signals, rows[first:after])
             array = units[0] if count is None else jnp.moveaxis(units, 0, 1)
             found[name] = found[name] + array if name in found else array
             first = after
@@ -312,7 +323,7 @@ class GroupProgram:
         reads = forward.row_of[group.edge_sources]
         writes = forward.row_of[group.outer + group.edge_targets]
         signals = backward.row_of[self._seeds + group.edge_targets]
-        order = np.argsort(writes, kind="stable").astype(np.int32)
+        order, _ = group_by(writes, forward.rows)
         place = np.empty(len(order), np.int32)
         single = np.ones(len(order), bool)
         dense: list[tuple[np.ndarray, np.ndarray]] = []

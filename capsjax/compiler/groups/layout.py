@@ -19,6 +19,7 @@ from capsjax.compiler.groups.schedule import (
     Tiles,
 )
 from capsjax.compiler.groups.tiles import Cut, cut, kinds_of
+from capsjax.graph.levels import group
 
 
 def schedule(sweep: Sweep) -> Schedule:
@@ -30,7 +31,7 @@ def schedule(sweep: Sweep) -> Schedule:
     Returns:
         The schedule.
     """
-    order = np.argsort(sweep.targets, kind="stable")
+    order, _ = group(sweep.targets, len(sweep.level))
     degree = np.bincount(sweep.targets, minlength=len(sweep.level))
     blocks, left = dense_blocks(sweep, order, degree)
     rows = make_rows(sweep, order, degree, left)

@@ -63,12 +63,12 @@ def dense_blocks(
     sums = np.zeros(len(degree), np.uint64)
     np.add.at(sums, sweep.targets, marks[sweep.sources])
     found: list[Block] = []
-    for alike in _groups(nodes, sweep.level, sweep.finish):
+    for alike in _groups(nodes, degree, sweep.level, sweep.finish):
         block = _block(sweep, order, first, degree, alike)
         if block is not None:
             found.append(block)
             continue
-        for same in _groups(alike, sums):
+        for same in _groups(alike, degree, sums):
             block = _block(sweep, order, first, degree, same)
             found += [] if block is None else [block]
     found.sort(key=lambda block: -block.weights.size)
@@ -82,20 +82,25 @@ def sweep_size(sweep: Sweep) -> int:
     return sweep.given + len(sweep.level)
 
 
-def _groups(nodes: np.ndarray, *keys: np.ndarray) -> list[np.ndarray]:
-    """Nodes that agree in all keys."""
+def _groups(
+    nodes: np.ndarray, degree: np.ndarray, *keys: np.ndarray
+) -> list[np.ndarray]:
+    """Nodes that agree in all keys, if they have edges enough for a product."""
     values = [key[nodes] for key in keys]
     nodes = nodes[np.lexsort(values)]
     changes = np.zeros(len(nodes), bool)
+    changes[0] = True
     for key in keys:
         changes[1:] |= key[nodes][1:] != key[nodes][:-1]
-    return np.split(nodes, np.flatnonzero(changes))
+    starts = np.flatnonzero(changes)
+    ends = np.append(starts[1:], len(nodes))
+    enough = np.add.reduceat(degree[nodes], starts) >= LEAST_DENSE
+    spans = zip(starts[enough].tolist(), ends[enough].tolist(), strict=True)
+    return [nodes[start:end] for start, end in spans]
 
 
 def _block(sweep, order, first, degree, nodes) -> Block | None:
     """One matrix product for all nodes, if they share enough of their sources."""
-    if degree[nodes].sum() < LEAST_DENSE:
-        return None
     edges = order[spread(first[nodes], degree[nodes])]
     sources, column = np.unique(sweep.sources[edges], return_inverse=True)
     if len(edges) < DENSEST * len(nodes) * len(sources):

@@ -27,7 +27,7 @@ import numpy as np
 MOST_READS = 16
 """Sources of one row; a tile's kernel holds one gather for each of them."""
 
-MOST_KINDS = 8
+MOST_KINDS = 12
 """Kinds of tiles in one program; each costs some 20 ms to compile on CPU."""
 
 MOST_DENSE = 32
@@ -39,8 +39,8 @@ LEAST_DENSE = 2_000
 DENSEST = 0.25
 """Least share of existing edges for a matrix product: below it, gathering is faster."""
 
-TILE_COST = 128
-"""What starting a tile costs, in gathered rows: 2 us against 16 ns (batch 64, CPU)."""
+TILE_COST = 200
+"""What starting a tile costs, in gathered rows: 3 us against 15 ns (batch 64, CPU)."""
 
 ROW_COST = 2
 """What a row costs beside its sources, in the same unit: capsule function and store."""

@@ -113,7 +113,7 @@ def _tiles(stage: Tiles, table, buffers: Buffers, weights, rule: Rule):
             found = branches[0](buffers[0], index)
         else:
             found = lax.switch(kind, branches, buffers[0], index)
-        return _write(buffers, found, start), found[0].ravel()[0]
+        return _write(buffers, found, start), found[0].ravel()[:1]
 
     which = (table["kind"], table["index"], table["start"])
     return lax.scan(body, buffers, which)[0]

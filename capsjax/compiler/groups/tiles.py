@@ -21,7 +21,7 @@ from capsjax.compiler.groups.schedule import (
     TILE_COST,
     TileKind,
 )
-from capsjax.graph.levels import levels
+from capsjax.graph.levels import group, levels
 
 
 class Cut(NamedTuple):
@@ -156,7 +156,7 @@ def cut(
     least = sum(n <= width for n in sizes[1:])
     reads = np.array([kind.reads for kind in kinds])
     best = None
-    for size in sizes[least : least + 2]:  # a level at most, a level at least
+    for size in sizes[max(least - 1, 0) : least + 2]:  # about a level
         found = _list_schedule(source, target, height, kind[chosen], kinds, size)
         cost = np.sum(TILE_COST + size * (reads[found[2]] + ROW_COST))
         if best is None or cost < best[0]:
@@ -171,10 +171,10 @@ def _list_schedule(source, target, height, kind, kinds, size):
     """Rows in order, rows of each tile, and kind of each tile."""
     count = len(height)
     waits = np.bincount(target, minlength=count)
-    by_source = np.argsort(source, kind="stable")
+    by_source, first = group(source, count)
     readers = target[by_source]
-    many = np.bincount(source, minlength=count)
-    first = np.cumsum(many) - many
+    many = np.diff(first)
+    first = first[:-1]
     # Kinds that may fill up a tile: alike, with no more sources.
     fills = [
         [j for j, b in enumerate(kinds) if b[1:] == a[1:] and b.reads <= a.reads]
