@@ -24,6 +24,10 @@ from capsjax.compiler.groups.schedule import (
 from capsjax.graph.levels import group, levels
 
 
+FEW = 50_000
+"""Rows that are scheduled in a moment."""
+
+
 class Cut(NamedTuple):
     """Rows in the order in which they are computed, cut into tiles.
 
@@ -156,7 +160,8 @@ def cut(
     least = sum(n <= width for n in sizes[1:])
     reads = np.array([kind.reads for kind in kinds])
     best = None
-    for size in sizes[max(least - 1, 0) : least + 2]:  # about a level
+    more = 2 if len(chosen) < FEW else 1  # each try takes time
+    for size in sizes[max(least - 1, 0) : least + more]:  # about a level
         found = _list_schedule(source, target, height, kind[chosen], kinds, size)
         cost = np.sum(TILE_COST + size * (reads[found[2]] + ROW_COST))
         if best is None or cost < best[0]:
