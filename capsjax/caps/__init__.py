@@ -15,10 +15,10 @@ from capsjax.caps.activations import Silu as silu
 from capsjax.caps.activations import Softplus as softplus
 from capsjax.caps.activations import Tanh as tanh
 from capsjax.caps.adaptive_pooling import AdaptiveAvgPool as adaptive_avg_pool
-from capsjax.caps.attention import Attention as attention
 from capsjax.caps.base import Cap, register_cap
 from capsjax.caps.distributions import LogSoftmax as log_softmax
 from capsjax.caps.distributions import Softmax as softmax
+from capsjax.caps.dot_product_attention import Attention as attention
 from capsjax.caps.normalization import GroupNorm as group_norm
 from capsjax.caps.normalization import LayerNorm as layer_norm
 from capsjax.caps.normalization import RmsNorm as rms_norm

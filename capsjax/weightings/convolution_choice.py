@@ -12,13 +12,16 @@ derivative -> this algorithm):
 | dx     | stride above 1                       | patches   | 9x9, s 2: 3340 -> 50 ms  |
 | dx     | 1x1, or C <= 4                       | patches   | 3x3x4x64: 2.2 -> 0.9 ms  |
 | dx     | groups of one channel                | shifts    | depthwise: 28 -> 0.9 ms  |
+| dx     | the same, stride 1 and more than     | flipped   | 7x7 depthwise, beside    |
+|        | 9 taps or several features a channel |           | shifts: 6.7 -> 1.5 ms    |
 | dw     | window fits in the stride (also 1x1) | patches   | 1x1: 48 -> 10 ms         |
+| dw     | groups of one channel                | shifts    | depthwise: 75 -> 6.5 ms  |
 | y, dw  | three dimensions and a stride        | patches   | dw, 3x3x3: 35 -> 5 ms    |
 | dx, dw | other groups                         | dense     | dw, 8: 1460 -> 15 ms     |
 | any    | otherwise                            | lax       |                          |
 
 Here y is the output, dx and dw the gradients of input and kernel, C the input channels,
-s the stride. The algorithms stand in `convolution_kernels`.
+s the stride. The algorithms stand in `convolution_kernels` and `convolution_shifts`.
 """
 
 import math
@@ -73,11 +76,14 @@ def forward_algorithm(x_shape: Shape, w_shape: Shape, geometry: Geometry) -> str
 
 def input_gradient_algorithm(x_shape: Shape, w_shape: Shape, geometry: Geometry) -> str:
     """The name in INPUT_GRADIENT of the algorithm for these shapes."""
-    (*window, c, _), taps = w_shape, math.prod(w_shape[:-2])
+    (*window, c, q), taps = w_shape, math.prod(w_shape[:-2])
     if _platform() != "cpu":
         return "jax"
     if geometry.groups > 1:
-        return "shifts" if c == 1 and taps <= _TAPS_LIMIT else "dense"
+        if c > 1 or taps > _TAPS_LIMIT:
+            return "dense"
+        flips = taps > 9 or q > geometry.groups
+        return "flipped" if flips and max(geometry.stride) == 1 else "shifts"
     if _is_disjoint(window, geometry):
         return "patches"
     if max(geometry.stride) == 1 and c > 4:
@@ -93,7 +99,10 @@ def weight_gradient_algorithm(
     if _platform() != "cpu":
         return "jax"
     if geometry.groups > 1:
-        return "jax" if w_shape[-2] == 1 else "dense"
+        if w_shape[-2] > 1:
+            return "dense"
+        few = math.prod(w_shape[:-2]) <= _TAPS_LIMIT // 2  # each stands there 8 times
+        return "shifts" if few else "jax"
     if _is_disjoint(w_shape[:-2], geometry):
         return "patches"
     plain = set(geometry.dilation) == {1}

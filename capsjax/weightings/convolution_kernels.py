@@ -19,8 +19,8 @@ Which of them when, and what was measured, stands in `convolution_choice`:
 * `patches` is a matrix product with what each window sees; its adjoint adds the
   overlapping windows up. A base-dilated convolution, which autodiff makes of a
   stride, has no fast routine at all.
-* `shifts` is a sum over taps of scaled slices of x. Both results are materialized:
-  XLA would otherwise sum again in every consumer.
+* `shifts` is a sum over taps of scaled slices, `flipped` the same for dx; they stand
+  in `convolution_shifts`.
 * `dense` writes a grouped kernel as a block-diagonal one. It does `groups` times the
   arithmetic, and still wins because grouped derivatives have no fast routine.
 """
@@ -29,20 +29,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from capsjax.materialize import materialize
+from capsjax.weightings import convolution_shifts as shifts
 from capsjax.weightings.convolution_choice import (
     Geometry,
     forward_algorithm,
     input_gradient_algorithm,
     weight_gradient_algorithm,
 )
+from capsjax.weightings.convolution_shifts import adjoint, pad
 
 Shape = tuple[int, ...]
 
@@ -165,7 +166,7 @@ def _unfold(
         zip(window, out, geometry.stride, geometry.padding, strict=True), 1
     ):
         at, turns = 2 * a - 1, -(-k // s)
-        x = _pad(x, {at: (low, (o + turns - 1) * s - low - x.shape[at])})
+        x = pad(x, {at: (low, (o + turns - 1) * s - low - x.shape[at])})
         x = x.reshape(*x.shape[:at], -1, s, *x.shape[at + 1 :])
         taps = [lax.slice_in_dim(x, t, t + o, axis=at) for t in range(turns)]
         x = lax.slice_in_dim(jnp.concatenate(taps, at + 1), 0, k, axis=at + 1)
@@ -186,7 +187,7 @@ def _fold(seen: Array, x_shape: Shape, geometry: Geometry) -> Array:
     if set(turns) == {1}:
         sides = zip(window, stride, strict=True)
         short = {n + 1 + a: (0, s - k) for a, (k, s) in enumerate(sides)}
-        x = _pad(seen, short)
+        x = pad(seen, short)
     else:
         phases = [
             _phase(seen, phase, sizes, stride)
@@ -200,7 +201,7 @@ def _fold(seen: Array, x_shape: Shape, geometry: Geometry) -> Array:
         x.shape[0], *(m * s for m, s in zip(sizes, stride, strict=True)), x.shape[-1]
     )
     crop = zip(x_shape[1:-1], x.shape[1:-1], geometry.padding, strict=True)
-    return _pad(
+    return pad(
         x, {a: (-low, h + low - m) for a, (h, m, (low, _)) in enumerate(crop, 1)}
     )
 
@@ -215,44 +216,8 @@ def _phase(
         turn = [i // s for i, s in zip(tap, stride, strict=True)]
         room = zip(turn, out, sizes, strict=True)
         pads = {a: (t, m - o - t) for a, (t, o, m) in enumerate(room, 1)}
-        total = total + _pad(seen[(..., *tap, slice(None))], pads)
+        total = total + pad(seen[(..., *tap, slice(None))], pads)
     return total
-
-
-def _pad(x: Array, pads: dict[int, tuple[int, int]]) -> Array:
-    """Zeros at both ends of the given dimensions; negative numbers crop."""
-    config = [(*pads.get(axis, (0, 0)), 0) for axis in range(x.ndim)]
-    return lax.pad(x, jnp.zeros((), x.dtype), config)
-
-
-# ---- shifts: a sum of scaled slices
-
-
-def _shifts_forward(x: Array, w: Array, geometry: Geometry) -> Array:
-    return materialize(_sum_of_shifts(x, w, geometry))
-
-
-def _sum_of_shifts(x: Array, w: Array, geometry: Geometry) -> Array:
-    c, repeats = w.shape[-2], w.shape[-1] // geometry.groups
-    out = geometry.output(x.shape[1:-1], w.shape[:-2])
-    x = _pad(x, dict(enumerate(geometry.padding, 1)))
-    y = jnp.zeros((), x.dtype)
-    for tap in itertools.product(*map(range, w.shape[:-2])):
-        start = [i * e for i, e in zip(tap, geometry.dilation, strict=True)]
-        reach = zip(start, out, geometry.stride, strict=True)
-        at = [slice(b, b + (o - 1) * s + 1, s) for b, o, s in reach]
-        for channel in range(c):  # of every group at once
-            shifted = x[(slice(None), *at, slice(channel, None, c))]
-            if geometry.groups > 1 and repeats > 1:
-                shifted = jnp.repeat(shifted, repeats, -1)
-            y = y + shifted * w[tap][channel]
-    return y
-
-
-def _shifts_input_gradient(
-    w: Array, delta: Array, x_shape: Shape, geometry: Geometry
-) -> Array:
-    return _transpose(lambda x: _sum_of_shifts(x, w, geometry), x_shape, delta)
 
 
 # ---- dense: a grouped kernel as a block-diagonal one
@@ -284,39 +249,36 @@ def _dense_weight_gradient(
 # ---- jax: its own derivatives
 
 
-def _transpose(f: Callable[[Array], Array], shape: Shape, delta: Array) -> Array:
-    """The adjoint of the linear function f of one array, applied to delta."""
-    return jax.linear_transpose(f, jax.ShapeDtypeStruct(shape, delta.dtype))(delta)[0]
-
-
 def _jax_input_gradient(
     w: Array, delta: Array, x_shape: Shape, geometry: Geometry
 ) -> Array:
-    return _transpose(lambda x: _lax_forward(x, w, geometry), x_shape, delta)
+    return adjoint(lambda x: _lax_forward(x, w, geometry), x_shape, delta)
 
 
 def _jax_weight_gradient(
     x: Array, delta: Array, w_shape: Shape, geometry: Geometry
 ) -> Array:
-    return _transpose(lambda w: _lax_forward(x, w, geometry), w_shape, delta)
+    return adjoint(lambda w: _lax_forward(x, w, geometry), w_shape, delta)
 
 
 FORWARD = {
     "jax": _lax_forward,
     "lax": _lax_forward,
     "patches": _patches_forward,
-    "shifts": _shifts_forward,
+    "shifts": shifts.forward,
 }
 INPUT_GRADIENT = {
     "jax": _jax_input_gradient,
     "lax": _lax_input_gradient,
     "patches": _patches_input_gradient,
-    "shifts": _shifts_input_gradient,
+    "shifts": shifts.input_gradient,
+    "flipped": shifts.flipped_input_gradient,
     "dense": _dense_input_gradient,
 }
 WEIGHT_GRADIENT = {
     "jax": _jax_weight_gradient,
     "lax": _lax_weight_gradient,
     "patches": _patches_weight_gradient,
+    "shifts": shifts.weight_gradient,
     "dense": _dense_weight_gradient,
 }
