@@ -117,8 +117,6 @@ class GroupProgram:
         given = jnp.concatenate([_units(output[n], r) for n, r in group.readings])
         # One type for all rows: that of sums of weighted sources and biases.
         given = given.astype(jnp.result_type(given, *jax.tree.leaves(own)))
-        # Data in float32 beside parameters in float64: the buffer holds the wider.
-        given = given.astype(jnp.result_type(given, *jax.tree.leaves(own)))
         behind = self.forward_sweep.rows - 1 - group.outer
         pads = [(1, behind)] + [(0, 0)] * (given.ndim - 1)
         buffer = jnp.pad(given, pads)
@@ -268,7 +266,7 @@ class GroupProgram:
         rows = tables["signals"]
         if self.scalar:
             # Sums of all rows, then those of members: a number is cheaper to gather.
-            return rows_of(signals @ jnp.ones(signals.shape[1], signals.dtype), rows)
+            return rows_of(_sums(signals), rows)
         found = rows_of(signals, rows)
         summed = tuple(range(1, found.ndim - len(bias)))
         return jnp.sum(found, axis=summed)
@@ -283,12 +281,11 @@ class GroupProgram:
         group = self.group
         weight_shape = group.weight_shape
         assert weight_shape is not None
-        ones = jnp.ones(y.shape[1], y.dtype)
 
         def some(rows: tuple[jax.Array, jax.Array]) -> jax.Array:
             read, delta = rows_of(y, rows[0]), rows_of(signals, rows[1])
             if self.scalar:
-                return (read * delta) @ ones
+                return _sums(read * delta)
             rule = group.weighting.weight_gradient
             return jax.vmap(lambda y, d: rule(y, d, weight_shape))(read, delta)
 
@@ -351,6 +348,12 @@ class GroupProgram:
         if dense or not np.array_equal(place, np.arange(len(place))):
             found["place"] = place
         return found
+
+
+def _sums(rows: jax.Array) -> jax.Array:
+    """The sum of each row, [n], of an array [n, batch], as a product with ones."""
+    ones = jnp.ones(rows.shape[1], rows.dtype)
+    return jnp.matmul(rows, ones, precision=lax.Precision.HIGHEST)
 
 
 def _delta(cap: Any, shape: tuple[int, ...], u: Any, y: Any, dy: jax.Array):

@@ -23,7 +23,6 @@ from capsjax.compiler.groups.schedule import (
 )
 from capsjax.graph.levels import group, levels
 
-
 FEW = 50_000
 """Rows that are scheduled in a moment."""
 
