@@ -9,7 +9,7 @@ import capsjax as cj
 from capsjax import caps
 from capsjax.caps import dot_product_attention as module
 from capsjax.graph import ShapeError
-from tests.helpers_capsjax import both_ways, close, draw
+from tests.helpers_capsjax import both_ways, close, draw, quick
 
 attention = caps.attention
 
@@ -38,7 +38,7 @@ def test_heads_in_turn_and_at_once(causal, monkeypatch):
         monkeypatch.setattr(module, "_LARGE", limit)
         program = str(jax.make_jaxpr(cap.forward)(u))
         assert ("scan" in program) == (limit == 1)
-        both = jax.jit(
+        both = quick(
             lambda: (
                 everything(cap, u, dy),
                 jax.vmap(lambda u, dy: everything(cap, u, dy))(*stacked),
