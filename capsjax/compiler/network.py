@@ -319,15 +319,17 @@ class Network:
     @functools.cached_property
     def _observed(self) -> Program:
         """The program in which every capsule still stands."""
-        stages = run_passes(self.typed, observable=True, check=False)
-        return Program(stages[-1].typed, plan(stages[-1].typed))
+        typed = run_passes(self.typed, observable=True, check=False)[-1].typed
+        if typed == self.program.typed:
+            return self.program  # whose groups are laid out already
+        return Program(typed, plan(typed))
 
     def _observed_layout(self, params: Params) -> Params:
         """Parameters as `_observed` takes them: its groups may be others."""
-        named = parameters.by_name(self._used, params)
-        return parameters.compiled(
-            self._observed.typed, dict(parameters.flatten(named))
-        )
+        if self._observed is self.program:
+            return params
+        named = dict(parameters.flatten(parameters.by_name(self._used, params)))
+        return parameters.compiled(self._observed.typed, named)
 
     def __repr__(self) -> str:
         return (

@@ -5,14 +5,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import hypothesis.strategies as st
+import jax
 import numpy as np
 import pytest
 
 import capsjax as cj
 from capsjax.compiler.groups import group, rows, tiles
 from capsjax.graph.kinds import CAPS
-from capsjax.neural import NeuralNetwork, network
+from capsjax.neural import NeuralNetwork, model, network
 from tests.helpers_capsjax import built_in
+from tests.helpers_capsjax import draw as draw_array
 
 ELEMENTWISE: list[Any] = [kind for kind in built_in(CAPS) if CAPS[kind].elementwise]
 KINKED = {"relu", "leaky_relu", "elu", "selu"}
@@ -49,6 +51,22 @@ LIMITS: dict[str, dict[str, Any]] = {
     "trees": TREES,
     "products": PRODUCTS,
 }
+
+
+def compiled(
+    net: NeuralNetwork, limit: Any, backward: Any = "exact"
+) -> tuple[cj.Network, Any, Any]:
+    """The network with a loss, its parameters, and its wiring under some limits."""
+    found = cj.compile(model(net, loss="mean_squared_error"), backward=backward)
+    with limits(**limit):  # schedules are made when they are first asked for
+        return found, *found.init(jax.random.key(0))
+
+
+def batch_of(net: NeuralNetwork, size: int = 3, seed: int = 0) -> dict[str, jax.Array]:
+    """Inputs and targets."""
+    outputs = len(net.output_neurons)
+    x = draw_array((size, len(net.inputs)), seed)
+    return {"x": x, "y": draw_array((size, outputs), seed + 1)}
 
 
 @st.composite

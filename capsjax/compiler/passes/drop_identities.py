@@ -51,6 +51,8 @@ def _group_reads_instead(group: TypedGroup, stands_for: dict[str, str]) -> Typed
         each._replace(source=stands_for.get(each.source, each.source))
         for each in group.readings
     )
+    if readings == group.readings:
+        return group  # the same, so that what was made of it serves on
     return dataclasses.replace(group, readings=readings)
 
 
