@@ -11,8 +11,8 @@ CASES = {
 graph 'small' has 1 problem:
 1. capsule 'c1', edge from 'image' (capsules[0].from[0].kind)
     found:    unknown kind 'convv'
-    expected: one of channel_scale, conv, dot, identity, matmul, place, reshape, \
-scale, transpose, vote
+    expected: one of channel_scale, conv, conv_transpose, depthwise_conv, dot, flip, \
+identity, matmul, place, reshape, scale, transpose, upsample, vote
     cure:     did you mean 'conv'?
 """,
     ),
@@ -22,9 +22,10 @@ scale, transpose, vote
 graph 'small' has 1 problem:
 1. capsule 'digit', cap (capsules[2].cap.kind)
     found:    unknown kind 'sofmax'
-    expected: one of avg_pool, elu, gelu, global_avg_pool, identity, leaky_relu, \
-length, log_softmax, max_pool, relu, route, selu, sigmoid, silu, softmax, softplus, \
-squash, tanh
+    expected: one of adaptive_avg_pool, attention, avg_pool, elu, gelu, \
+global_avg_pool, group_norm, identity, layer_norm, leaky_relu, length, \
+local_response_norm, log_softmax, mask, max_pool, multiply, relu, rms_norm, route, \
+selu, sigmoid, silu, softmax, softplus, squash, tanh
     cure:     did you mean 'softmax'?
 """,
     ),
@@ -54,8 +55,8 @@ graph 'small' has 1 problem:
 graph 'small' has 1 problem:
 1. capsule 'c1', edge from 'image' (capsules[0].from[0].kind)
     found:    no kind, in {'features': 4, 'source': 'image', 'window': [3, 3]}
-    expected: one of channel_scale, conv, dot, identity, matmul, place, reshape, \
-scale, transpose, vote
+    expected: one of channel_scale, conv, conv_transpose, depthwise_conv, dot, flip, \
+identity, matmul, place, reshape, scale, transpose, upsample, vote
     cure:     name the kind: {"kind": ...}
 """,
     ),
