@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -15,7 +16,7 @@ from capsjax.compiler.plan import plan
 from capsjax.compiler.program import Program
 from capsjax.graph import from_document, to_document
 from capsjax.graph.checks import check
-from capsjax.graph.typed import Concatenation, TypedGraph
+from capsjax.graph.typed import Concatenation, TypedCapsule, TypedGraph
 from tests.compiler.random_graphs import graphs
 from tests.helpers_capsjax import close, draw, draw_like, quick
 
@@ -89,7 +90,25 @@ def image():
     return cj.graph(digit, name="image", losses={"digit": "margin"})
 
 
-GRAPHS = [head_left_out, identity_chain, concatenations, pairs, image]
+def small_capsules():
+    """Levels of 8-D capsules in a group, one output among them; others stay alone."""
+    x = cj.input("x", (8,))
+    above: list[Any] = [x]
+    for level in range(3):
+        above = [
+            cj.capsule(
+                f"c{level}.{i}",
+                *(cj.matmul(above[(i + k) % len(above)], 8) for k in range(1 + i % 2)),
+                cap="squash" if i % 3 else "tanh",
+            )
+            for i in range(12)
+        ]
+    out = cj.capsule("out", *map(cj.dot, above))
+    losses = {"out": "mean_squared_error"}
+    return cj.graph(out, above[0], name="small-capsules", losses=losses)
+
+
+GRAPHS = [head_left_out, identity_chain, concatenations, pairs, image, small_capsules]
 
 
 @pytest.mark.parametrize("make", GRAPHS)
@@ -167,19 +186,25 @@ def last(graph: cj.Graph) -> TypedGraph:
     return run_passes(typed_of(graph), observable=False, check=True)[-1].typed
 
 
+def alone(graph: cj.Graph) -> dict[str, TypedCapsule]:
+    """The capsules that are in no group, by name."""
+    capsules = last(graph).capsules
+    return {each.name: each for each in capsules if isinstance(each, TypedCapsule)}
+
+
 def test_what_is_dropped():
     typed = last(head_left_out())
     assert [c.name for c in typed.capsules] == ["body", "kept"]
     assert [name for name, _ in typed.inputs] == ["x"]
     typed = last(identity_chain())
     assert [c.name for c in typed.capsules] == ["shifted", "out", "copy"]
-    out = typed.capsules[1]
+    out = alone(identity_chain())["out"]
     assert [edge.key for edge in out.edges] == ["b", "shifted", "a"]
     assert [edge.source for edge in out.edges] == ["x", "shifted", "x"]
 
 
 def test_which_slots_are_concatenated():
-    capsules = {c.name: c for c in last(concatenations()).capsules}
+    capsules = alone(concatenations())
     kinds = {
         name: [isinstance(term, Concatenation) for term in capsule.terms]
         for name, capsule in capsules.items()
