@@ -221,6 +221,12 @@ def replay(derivation: Derivation) -> NeuralNetwork:
 
     Source: Li & Shan, arXiv 1805.03551, Section 2.
     """
+    if not isinstance(derivation, Derivation):
+        given: Any = derivation
+        raise TypeError(
+            f"replay takes a Derivation, not {type(given).__name__}; make one with "
+            "cj.neural.derive(network)"
+        )
     _check_steps(derivation)
     is_neuron = np.diff(derivation.offsets) > 0
     variables, neurons = np.flatnonzero(~is_neuron), np.flatnonzero(is_neuron)

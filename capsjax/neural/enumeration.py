@@ -42,7 +42,12 @@ class Networks(Sequence[NeuralNetwork]):
     @overload
     def __getitem__(self, index: slice) -> "Networks": ...
     def __getitem__(self, index: int | slice) -> "NeuralNetwork | Networks":
-        chosen = self._numbers[index]
+        try:
+            chosen = self._numbers[index]
+        except IndexError:
+            raise IndexError(
+                f"network {index} of {self!r}, which are counted from 0"
+            ) from None
         if isinstance(chosen, int):
             return self._network(chosen)
         return Networks(self._inputs, self._neurons, chosen)

@@ -15,7 +15,7 @@ from capsjax.neural.readout import OUTPUT
 from capsjax.weightings import identity, matmul, place
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Lifted:
     """A capsule network recovered from neurons.
 
@@ -32,6 +32,11 @@ class Lifted:
     named: dict[str, Any] | None
     inputs: dict[str, np.ndarray]
     of: dict[str, np.ndarray]
+
+    def __repr__(self) -> str:
+        named = "no parameters" if self.named is None else "parameters"
+        neurons = sum(map(len, self.of.values()))
+        return f"Lifted({self.graph}, of {neurons:,} neurons, {named})"
 
 
 def lift(network: NeuralNetwork | Model) -> Lifted:

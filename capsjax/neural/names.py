@@ -1,5 +1,6 @@
 """Names of the nodes of a neural network, and what is wrong with them."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -11,6 +12,11 @@ Problems = list[Problem]
 
 MOST_SHOWN = 8
 """So many nodes, connections or components a message shows."""
+
+MOST_NODES = 2**31 - 1
+"""Nodes are numbered by integers of 32 bits."""
+
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class Names(NamedTuple):
@@ -76,8 +82,11 @@ def check_names(inputs: Any, neurons: Any, problems: Problems) -> Names | None:
 
 def _names(what: str, given: Any, start: int, problems: Problems) -> np.ndarray | None:
     if isinstance(given, int | np.integer) and not isinstance(given, bool):
-        if 0 <= given <= 2**31 - 1 - start:
+        if 0 <= given <= MOST_NODES - start:
             return np.arange(start, start + int(given), dtype=np.int64)
+        if given > 0:
+            problems.append(too_many(what, int(given)))
+            return None
     column = np.asarray(given, object)
     if column.ndim == 0:
         problems.append(
@@ -94,7 +103,7 @@ def _names(what: str, given: Any, start: int, problems: Problems) -> np.ndarray 
     types = {type(name) for name in each}
     integers = all(issubclass(t, int | np.integer) and t is not bool for t in types)
     if not integers and not all(issubclass(t, str) for t in types):
-        strange = next((n for n in each if not _is_name(n)), None)
+        strange = next((n for n in each if not is_name(n)), None)
         if strange is not None or None in each:
             found = brief(strange)
         else:
@@ -110,13 +119,15 @@ def _names(what: str, given: Any, start: int, problems: Problems) -> np.ndarray 
         problems.append(_mixed((what,), f"names of {what}", brief(big)))
         return None
     # Arrays of strings drop zero characters at the end, so that names would collide.
-    if odd := next((n for n in each if "\0" in n), None):
+    # Halves of surrogate pairs can't be written to a document.
+    if _UNWRITABLE.search("".join(each)):
+        odd = next(name for name in each if _UNWRITABLE.search(name))
         problems.append(
             Problem(
                 (what,),
                 f"names of {what}",
-                brief(odd),
-                "names without the character of number zero",
+                ascii(odd)[:80],
+                "names of Unicode characters other than the one of number zero",
                 "rename the node",
             )
         )
@@ -124,8 +135,20 @@ def _names(what: str, given: Any, start: int, problems: Problems) -> np.ndarray 
     return np.array(each, np.str_)
 
 
-def _is_name(name: Any) -> bool:
+def is_name(name: Any) -> bool:
+    """Whether a node may be called so."""
     return isinstance(name, str | int | np.integer) and not isinstance(name, bool)
+
+
+def too_many(what: str, count: int) -> Problem:
+    """More nodes than there are numbers for."""
+    return Problem(
+        (what,),
+        what,
+        brief(count),
+        f"at most {MOST_NODES:,} nodes in all",
+        "a smaller network",
+    )
 
 
 def _mixed(path: tuple[str, ...], place: str, found: str) -> Problem:

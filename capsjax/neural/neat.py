@@ -16,7 +16,7 @@ from typing import Any
 from capsjax import caps
 from capsjax.graph.errors import GraphError, Problem, brief, listing
 from capsjax.graph.kinds import CapKind
-from capsjax.neural.network import NeuralNetwork, network
+from capsjax.neural.network import NeuralNetwork, network, require_network
 
 _ACTIVATIONS: dict[str, tuple[CapKind, float]] = {
     "sigmoid": (caps.sigmoid(), 5.0),
@@ -75,6 +75,7 @@ def read_genome(genome: Any, config: Any) -> NeuralNetwork:
     Source: Stanley & Miikkulainen (2002), Evolving Neural Networks through Augmenting
     Topologies; neat-python 2.0.
     """
+    _check_given("read_genome", genome, config)
     enabled = {k: c.weight for k, c in genome.connections.items() if c.enabled}
     outputs = list(config.output_keys)
     required = _required(enabled, outputs, config.input_keys)
@@ -157,6 +158,8 @@ def write_genome(net: NeuralNetwork, genome: Any, config: Any) -> Any:
 
     Source: neat-python 2.0.
     """
+    require_network("write_genome", net)
+    _check_given("write_genome", genome, config)
     parameters = net.named()["neurons"]
     _check_network(net, config)
     sinks = net.output_neurons.tolist()
@@ -290,3 +293,16 @@ def _innovation(genome: Any, config: Any, key: tuple[int, int]) -> int:
         return config.innovation_tracker.get_innovation_number(*key)
     known = (gene.innovation for gene in genome.connections.values())
     return 1 + max(known, default=0)
+
+
+def _check_given(function: str, genome: Any, config: Any) -> None:
+    if not (hasattr(genome, "nodes") and hasattr(genome, "connections")):
+        raise TypeError(
+            f"{function} takes a neat.DefaultGenome, not {type(genome).__name__}; "
+            "expected nodes and connections"
+        )
+    if not (hasattr(config, "input_keys") and hasattr(config, "output_keys")):
+        raise TypeError(
+            f"{function} takes the configuration of the genome, not "
+            f"{type(config).__name__}; of a neat.Config take config.genome_config"
+        )

@@ -1,13 +1,13 @@
 """NeuralNetwork: the paper's 4-tuple (S, H, W, Y), its edges held as arrays."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from capsjax.graph.errors import GraphError
+from capsjax.graph.errors import GraphError, brief
 from capsjax.graph.kinds import CapKind
 from capsjax.graph.levels import levels
 from capsjax.graph.typed import TypedGraph
@@ -122,6 +122,47 @@ class NeuralNetwork:
                 f"give {drawn} to the network, or take parameters from net.init"
             )
         return {"neurons": {"B": self.biases, "W": {"edges": self.weights}}}
+
+    def with_named(self, named: Mapping[str, Mapping[str, Any]]) -> "NeuralNetwork":
+        """The network with other parameters: the way back of `named`.
+
+        Args:
+            named: As `named` of this network gives them, or of what it was compiled
+                to: `network.with_named(net.named(params))`.
+
+        Returns:
+            A network that declares these weights and biases.
+
+        Raises:
+            ValueError: They are no parameters of a network of neurons.
+            GraphError: They do not fit this network, or are not finite.
+
+        Example:
+            >>> from capsjax.neural import neuron
+            >>> net = neuron("h", ["x1", "x2"])
+            >>> named = {"neurons": {"B": [0.5], "W": {"edges": [1.0, 2.0]}}}
+            >>> sorted(net.with_named(named).W)
+            [('x1', 'h', 1.0), ('x2', 'h', 2.0)]
+        """
+        try:
+            own = named["neurons"]
+            weights, biases = own["W"]["edges"], own["B"]
+        except (KeyError, TypeError, IndexError):
+            weights = biases = None
+        if weights is None or biases is None:
+            raise ValueError(
+                f"with_named: found {brief(named)}; expected "
+                '{"neurons": {"B": biases, "W": {"edges": weights}}}; '
+                "take them from net.named(params)"
+            )
+        problems: list[Any] = []
+        count = len(self.neurons)
+        biases = check_numbers("biases", biases, count, "neuron", problems)
+        count = len(self.sources)
+        weights = check_numbers("weights", weights, count, "connection", problems)
+        if problems:
+            raise GraphError("network", problems)
+        return _frozen(dataclasses.replace(self, weights=weights, biases=biases))
 
     def typed(self) -> TypedGraph:
         """The network as `cj.compile` takes it: a model with nothing but it."""
@@ -247,10 +288,25 @@ def network(
     if problems:
         raise GraphError("network", problems)
     net = NeuralNetwork(*names, table, activation_of, *ends, weights, biases)
+    if found is not None:
+        vars(net)["levels"] = found
+    return _frozen(net)
+
+
+def _frozen(net: NeuralNetwork) -> NeuralNetwork:
+    """A network whose arrays nobody writes to."""
     for each in vars(net).values():
         if isinstance(each, np.ndarray):
             each.setflags(write=False)
-    if found is not None:
-        found.setflags(write=False)
-        vars(net)["levels"] = found
     return net
+
+
+def require_network(function: str, given: Any) -> None:
+    """Raises TypeError unless a function was given a network."""
+    if isinstance(given, NeuralNetwork):
+        return
+    raise TypeError(
+        f"{function} takes a NeuralNetwork, not {type(given).__name__}; make one with "
+        "cj.neural.network(inputs, neurons, sources, targets), or of a model take "
+        "model.network"
+    )

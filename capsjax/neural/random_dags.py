@@ -12,11 +12,15 @@ import numpy as np
 
 from capsjax.graph.errors import nearest
 from capsjax.graph.kinds import CapKind
+from capsjax.graph.memory import gibibytes
 from capsjax.neural import random_edges
+from capsjax.neural.names import MOST_NODES
 from capsjax.neural.network import NeuralNetwork, network
 
 if TYPE_CHECKING:
     import networkx as nx
+
+_BYTES = 50  # of memory for each draw, until the network is made
 
 Activations = str | CapKind | Sequence[str | CapKind]
 
@@ -84,8 +88,8 @@ def random_dag(
         The network; names are node numbers, weights and biases are to be drawn.
 
     Raises:
-        ValueError: An unknown kind, a setting that the kind lacks or has not, or a
-            value that it cannot have.
+        ValueError: An unknown kind, a setting that the kind lacks or has not, a value
+            that it cannot have, or more connections than fit into memory.
         GraphError: An activation is none of a neuron.
 
     Example:
@@ -117,6 +121,7 @@ def random_dag(
     neurons = _count(kind, "neurons", neurons)
     rng = np.random.default_rng(_count(kind, "seed", seed, least=0))
     counts = {n: _count(kind, n, v) for n, v in given.items() if n != "rewiring"}
+    _check_memory(kind, inputs + neurons, counts.get("in_degree") or counts["degree"])
     if kind == "window":
         edges = random_edges.window(rng, inputs, neurons, **counts)
     elif kind == "levels":
@@ -224,6 +229,19 @@ def _check_settings(kind: str, given: dict[str, Any]) -> None:
                 f"random_dag {kind!r}: found {name}={given[name]!r}; expected {takes}; "
                 f"leave {name} out"
             )
+
+
+def _check_memory(kind: str, nodes: int, draws: int) -> None:
+    """Refuses what would not fit, before anything is drawn."""
+    import psutil  # here: reading the machine's state takes a while
+
+    size, memory = nodes * draws * _BYTES, psutil.virtual_memory().total
+    if size > memory or nodes > MOST_NODES:
+        raise ValueError(
+            f"random_dag {kind!r}: found {nodes:,} nodes with {draws:,} draws each, "
+            f"about {gibibytes(size)}; expected at most {MOST_NODES:,} nodes, and the "
+            f"{gibibytes(memory)} of this machine's memory; make a smaller network"
+        )
 
 
 def _check(kind: str, name: str, value: Any, holds: bool, expected: str) -> None:

@@ -1,14 +1,15 @@
 """The graph representation G_net = (V, E), and the network that a graph induces."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from capsjax.graph.errors import GraphError, Problem, brief, listing, nearest
 from capsjax.graph.kinds import CapKind
-from capsjax.neural.network import NeuralNetwork, network
+from capsjax.neural.names import MOST_NODES, too_many
+from capsjax.neural.network import NeuralNetwork, network, require_network
 
 if TYPE_CHECKING:
     import networkx
@@ -42,6 +43,7 @@ def vertices(net: NeuralNetwork) -> Vertices:
 
     Source: Li & Shan, arXiv 1805.03551, Section 2.
     """
+    require_network("vertices", net)
     hidden, output = net.names[net.hidden_neurons], net.names[net.output_neurons]
     return Vertices(net.inputs.tolist(), hidden.tolist(), output.tolist())
 
@@ -69,6 +71,7 @@ def to_networkx(net: NeuralNetwork) -> "networkx.DiGraph":
     """
     import networkx
 
+    require_network("to_networkx", net)
     graph = networkx.DiGraph()
     graph.add_nodes_from(net.inputs.tolist())
     records = [net.activations[code] for code in net.activation_of.tolist()]
@@ -112,6 +115,7 @@ def to_sparse(net: NeuralNetwork) -> "sparse.coo_array":
     """
     from scipy import sparse
 
+    require_network("to_sparse", net)
     entries = np.ones(len(net.sources), bool) if net.weights is None else net.weights
     shape = (len(net.names),) * 2
     return sparse.coo_array((entries, (net.sources, net.targets)), shape=shape)
@@ -190,6 +194,8 @@ def _from_pair(vertices: Any, edges: Any) -> tuple[Any, np.ndarray, np.ndarray]:
     if (counted and vertices < 0) or (column.ndim == 0 and not counted):
         cure = "give a list of names, or a count"
         raise _wrong("V", brief(vertices), "names, or how many there are", cure)
+    if counted and vertices > MOST_NODES:
+        raise GraphError("network", [too_many("V", vertices)])
     if counted:
         names, known = vertices, range(vertices)
     else:
@@ -198,6 +204,9 @@ def _from_pair(vertices: Any, edges: Any) -> tuple[Any, np.ndarray, np.ndarray]:
         if len(known) < len(names):
             again = [name for name, times in Counter(names).items() if times > 1]
             raise _wrong("V", f"{_some(again)} more than once", "a set", "rename some")
+    if not isinstance(edges, Iterable) or isinstance(edges, str):
+        cure = "give a list, such as [('x1', 'h1')]"
+        raise _wrong("E", brief(edges), "pairs of vertices", cure)
     pairs = edges.tolist() if isinstance(edges, np.ndarray) else list(edges)
     odd = [e for e in pairs if not isinstance(e, tuple | list) or len(e) != 2]
     if odd:
@@ -230,9 +239,16 @@ def _from_networkx(graph: Any) -> tuple[Any, np.ndarray, np.ndarray, Any, dict]:
     import networkx
 
     if not isinstance(graph, networkx.DiGraph) or graph.is_multigraph():
+        cure = "write it as one of these"
+        if isinstance(graph, networkx.Graph):
+            cure = "cj.neural.orient makes a network of any graph of networkx"
+        elif isinstance(graph, np.ndarray):
+            cure = "make a matrix sparse: scipy.sparse.coo_array(matrix)"
+        elif isinstance(getattr(graph, "network", graph), NeuralNetwork):
+            cure = "a network has a graph already: to_networkx(network)"
         raise TypeError(
-            f"a graph is a pair (V, E), a scipy.sparse matrix or a networkx.DiGraph, "
-            f"not {brief(graph)}"
+            "a graph is a pair (V, E), a scipy.sparse matrix or a networkx.DiGraph, "
+            f"not {brief(graph)}; {cure}"
         )
     names = list(graph)
     known = {name: number for number, name in enumerate(names)}

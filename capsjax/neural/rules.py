@@ -5,9 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from capsjax.graph.errors import GraphError, Problem, brief, listing
+from capsjax.graph.errors import brief, listing
 from capsjax.graph.kinds import CapKind
-from capsjax.neural.network import NeuralNetwork, network
+from capsjax.neural.conditions import (
+    broken,
+    check_drawn,
+    check_name,
+    listed,
+    not_new,
+    repeated,
+)
+from capsjax.neural.network import NeuralNetwork, network, require_network
 
 Activation = str | CapKind
 
@@ -69,18 +77,19 @@ def neuron(
 
     Source: Li & Shan, arXiv 1805.03551, Section 2.
     """
-    inputs = list(inputs)
+    check_name("neuron", name)
+    inputs = listed("neuron", "S", inputs)
     if not inputs:
-        raise _broken(
+        raise broken(
             "neuron",
             "S is empty",
             "S must be a nonempty set of variables",
             f"name what {brief(name)} reads",
         )
     if len(set(inputs)) < len(inputs):
-        raise _repeated("neuron", "S", inputs)
+        raise repeated("neuron", "S", inputs)
     if name in inputs:
-        raise _not_new("neuron", name, "one of the variables in S")
+        raise not_new("neuron", name, "one of the variables in S")
     count = len(inputs)
     biases = None if bias is None else [bias]
     edges = np.arange(count), np.full(count, count)
@@ -125,6 +134,7 @@ def growth(
 
     Source: Li & Shan, arXiv 1805.03551, Section 2.
     """
+    require_network("growth", net)
     numbers = _numbers("growth", "N", net, sources)
     own = None if weights is None else [weights]
     return _join("growth", [net], name, [numbers], activation, own, bias)
@@ -168,14 +178,27 @@ def convergence(
 
     Source: Li & Shan, arXiv 1805.03551, Section 2.
     """
+    if not isinstance(nets, Sequence):
+        raise TypeError(
+            f"convergence takes a list of networks, not {type(nets).__name__}"
+        )
     nets = list(nets)
+    for net in nets:
+        require_network("convergence", net)
     if not nets:
-        raise _broken(
+        raise broken(
             "convergence", "no network", "K must be at least 1", "give the networks"
         )
     for what, given in (("sources", sources), ("weights", weights)):
+        if given is not None and not isinstance(given, Sequence | np.ndarray):
+            raise broken(
+                "convergence",
+                f"{what} {brief(given)}",
+                f"{what}: one sequence for each network",
+                "give a list of lists",
+            )
         if given is not None and len(given) != len(nets):
-            raise _broken(
+            raise broken(
                 "convergence",
                 f"{len(given)} {what} for {len(nets)} networks",
                 f"{what}: one sequence for each network",
@@ -185,7 +208,7 @@ def convergence(
     for k, net in enumerate(nets, 1):
         for node in net.names.tolist():
             if owner.setdefault(node, k) != k:
-                raise _broken(
+                raise broken(
                     "convergence",
                     f"networks {owner[node]} and {k} share node {brief(node)}",
                     "the networks must be pairwise disjoint",
@@ -202,23 +225,23 @@ def _numbers(
     rule: str, subset: str, net: NeuralNetwork, sources: Sequence[Any]
 ) -> np.ndarray:
     """The nodes of a subset by number."""
-    sources = list(sources)
+    sources = listed(rule, subset, sources)
     whole = f"{subset.replace('A', 'S')} union {subset.replace('A', 'H')}"
     whole = "S union H" if subset == "N" else whole
     must = f"{subset} must be a nonempty subset of {whole}"
     if not sources:
-        raise _broken(rule, f"{subset} is empty", must, "name what the neuron reads")
+        raise broken(rule, f"{subset} is empty", must, "name what the neuron reads")
     known = {node: number for number, node in enumerate(net.names.tolist())}
     strange = [each for each in sources if each not in known]
     if strange:
-        raise _broken(
+        raise broken(
             rule,
             f"{listing(map(brief, strange), 8)} in {subset}",
             f"{must} = {{{listing(map(brief, known), 8)}}}",
             "name nodes of the network",
         )
     if len(set(sources)) < len(sources):
-        raise _repeated(rule, subset, sources)
+        raise repeated(rule, subset, sources)
     return np.array([known[each] for each in sources])
 
 
@@ -232,20 +255,21 @@ def _join(
     bias: float | None,
 ) -> NeuralNetwork:
     """The union of disjoint networks, and a new neuron that reads their subsets."""
+    check_name(rule, name)
     if any(name in net.Y for net in nets):
-        raise _not_new(rule, name, "a node already")
+        raise not_new(rule, name, "a node already")
     for own, subset in zip(weights or (), sources, strict=weights is not None):
         if np.ndim(own) != 1 or len(own) != len(subset):
-            raise _broken(
+            raise broken(
                 rule,
                 f"weights {brief(own)} for a subset of {len(subset)} nodes",
                 "one weight for each new connection",
                 "give the weights in the order of the nodes",
             )
     if bias is not None and np.ndim(bias):
-        raise _broken(rule, f"bias {brief(bias)}", "one number", "give the bias of h")
-    _check_drawn(rule, "weights", weights, [n.weights for n in nets if len(n.sources)])
-    _check_drawn(rule, "biases", bias, [n.biases for n in nets if len(n.neurons)])
+        raise broken(rule, f"bias {brief(bias)}", "one number", "give the bias of h")
+    check_drawn(rule, "weights", weights, [n.weights for n in nets if len(n.sources)])
+    check_drawn(rule, "biases", bias, [n.biases for n in nets if len(n.neurons)])
 
     input_start = np.cumsum([0] + [len(net.inputs) for net in nets])
     neuron_start = np.cumsum([0] + [len(net.neurons) for net in nets])
@@ -276,49 +300,4 @@ def _join(
         [*caps, activation],
         weights=weights,
         biases=biases,
-    )
-
-
-def _check_drawn(rule: str, what: str, given: Any, have: list[Any]) -> None:
-    """Numbers are given for the whole of a network or drawn for the whole of it."""
-    states = {each is None for each in [given, *have]}
-    if len(states) > 1:
-        old = "some of the networks" if len(have) > 1 else "the network"
-        found = (
-            f"{what} for the new neuron, but none in {old}"
-            if given is not None
-            else f"no {what} for the new neuron, but some in {old}"
-        )
-        if len({each is None for each in have}) > 1:
-            found = f"networks with {what} and networks without"
-        raise _broken(
-            rule,
-            found,
-            f"{what} everywhere, or nowhere: then they are drawn",
-            f"give {what} everywhere",
-        )
-
-
-def _not_new(rule: str, name: Any, what: str) -> GraphError:
-    return _broken(
-        rule,
-        f"h = {brief(name)} is not new: it is {what}",
-        "h must be a new neuron",
-        "choose another name",
-    )
-
-
-def _repeated(rule: str, subset: str, names: list[Any]) -> GraphError:
-    again = dict.fromkeys(each for each in names if names.count(each) > 1)
-    return _broken(
-        rule,
-        f"{listing(map(brief, again), 8)} more than once in {subset}",
-        f"{subset} must be a set",
-        "name every node once",
-    )
-
-
-def _broken(rule: str, found: str, expected: str, cure: str) -> GraphError:
-    return GraphError(
-        "network", [Problem((), f"rule of {rule}", found, expected, cure)]
     )

@@ -76,6 +76,11 @@ def caps_words(group: TypedGroup) -> str:
     return ", ".join(map(words, group.caps))
 
 
+def members_word(group: TypedGroup) -> str:
+    """What a group's members are called: those without names are neurons."""
+    return "capsules" if group.members else "neurons"
+
+
 def name_words(name: str) -> str:
     """A name for a drawing: long ones without their middle."""
     if len(name) <= _LONGEST:

@@ -99,10 +99,11 @@ def boxes(typed: TypedGraph) -> list[Box]:
     ]
     for capsule in typed.capsules:
         if isinstance(capsule, TypedGroup):
+            style = (_TEXT, INK, "normal")
             rows = [
-                (f"{capsule.size:,} capsules", _TEXT, INK, "normal"),
-                (f"{len(capsule.edge_sources):,} edges", _TEXT, INK, "normal"),
-                (labels.caps_words(capsule), _TEXT, INK, "normal"),
+                (f"{capsule.size:,} {labels.members_word(capsule)}", *style),
+                (f"{len(capsule.edge_sources):,} edges", *style),
+                (labels.caps_words(capsule), *style),
             ]
             found.append(box(capsule.name, "hidden", *rows))
             continue

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from capsjax.neural import NeuralNetwork
+from capsjax.neural.network import require_network
 from capsjax.view import marks
 from capsjax.view.layout import Point, layered
 from capsjax.view.picture import Picture
@@ -21,6 +22,7 @@ _NAME, _CAPTION, _TITLE = 9.0, 9.0, 11.0
 _MARGIN, _GAP, _ROW, _HEAD = 0.25, 0.4, 0.3, 0.42
 _TIGHT = 0.65  # distances, against those between boxes of capsules
 _LARGEST = 200, 1000  # nodes and connections that a reader can still follow
+_MOST = 200  # networks in one picture
 _LEGEND = "square: input     circle: hidden neuron     double circle: output"
 
 
@@ -45,6 +47,7 @@ def draw_network(net: NeuralNetwork, title: str = "") -> Picture:
 
     Source: Li & Shan, arXiv 1805.03551, section 2.
     """
+    require_network("draw_network", net)
     counts = {"input": len(net.inputs), "neuron": len(net.neurons)}
     counts["connection"] = len(net.sources)
     words = ", ".join(f"{n:,} {noun}{'s' * (n != 1)}" for noun, n in counts.items())
@@ -55,14 +58,14 @@ def draw_networks(nets: Iterable[NeuralNetwork], title: str = "") -> Picture:
     """Draws small networks side by side, numbered from 1.
 
     Args:
-        nets: The networks.
+        nets: The networks, up to 200.
         title: What the picture shows; the number of networks, if left out.
 
     Returns:
         The picture: shows itself in a notebook; has `.svg`, `.png` and `.save(path)`.
 
     Raises:
-        ValueError: No network, or one that is too large to be read.
+        ValueError: No network, or more than 200, or one that is too large to be read.
 
     Example:
         >>> import capsjax as cj
@@ -71,6 +74,19 @@ def draw_networks(nets: Iterable[NeuralNetwork], title: str = "") -> Picture:
 
     Source: Li & Shan, arXiv 1805.03551, section 2.
     """
+    if not isinstance(nets, Iterable):
+        raise TypeError(
+            f"draw_networks takes networks, not {type(nets).__name__}; one alone is "
+            "drawn by draw_network"
+        )
+    nets = list(itertools.islice(nets, _MOST + 1))
+    if len(nets) > _MOST:
+        raise ValueError(
+            f"draw_networks: found more than {_MOST} networks; expected at most as "
+            f"many; draw some of them: nets[:{_MOST}]"
+        )
+    for net in nets:
+        require_network("draw_networks", net)
     panels = numbered(nets)
     if not panels:
         raise ValueError("draw_networks: found no network; expected one or more")

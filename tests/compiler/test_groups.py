@@ -180,7 +180,8 @@ def test_the_state_of_an_equal_network_serves():
     again = compiled(of_shape("any", 4, 12, ["tanh", "silu"]), {})[2]
     close(again, state, 0)
     inputs = {"x": batch_of(NET)["x"]}
-    close(*(compiled_net.apply(params, s, inputs)[0] for s in (state, again)), 0)
+    first, second = (compiled_net.apply(params, s, inputs)[0] for s in (state, again))
+    close(first, second, 0)
 
 
 def test_parameters_of_another_network():

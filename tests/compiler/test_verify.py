@@ -12,7 +12,7 @@ from capsjax.compiler.passes import run_passes
 from capsjax.compiler.verify import CompilerError, verify
 from capsjax.graph import Problem
 from capsjax.graph.checks import check
-from capsjax.graph.typed import Concatenation, TypedGraph
+from capsjax.graph.typed import Concatenation, TypedCapsule, TypedGraph
 from tests.helpers_capsjax import draw
 
 pytestmark = pytest.mark.usefixtures("own_kinds")
@@ -36,14 +36,18 @@ def with_capsule(typed: TypedGraph, index: int, **changes: Any) -> TypedGraph:
 
 def edge_changed(typed: TypedGraph, **changes: Any) -> TypedGraph:
     """The graph with the second edge of capsule a changed."""
-    first, second = typed.capsules[0].terms
+    capsule = typed.capsules[0]
+    assert isinstance(capsule, TypedCapsule)
+    first, second = capsule.terms
     changed = dataclasses.replace(second, **changes)
     return with_capsule(typed, 0, terms=(first, changed))
 
 
 def concatenation_changed(typed: TypedGraph, change: Any) -> TypedGraph:
     """The graph with the edges of the concatenation changed."""
-    (term,) = typed.capsules[1].terms
+    capsule = typed.capsules[1]
+    assert isinstance(capsule, TypedCapsule)
+    (term,) = capsule.terms
     assert isinstance(term, Concatenation)
     changed = Concatenation(tuple(change(term.edges)), term.axis)
     return with_capsule(typed, 1, terms=(changed,))

@@ -124,3 +124,44 @@ def test_equal_numbers_hash_equal():
     nets = [network(**{**BASE, "biases": [zero, 0.5]}) for zero in (0.0, -0.0)]
     assert nets[0] == nets[1] and hash(nets[0]) == hash(nets[1])
     assert network(**BASE) != "a network"
+
+
+@given(networks())
+def test_parameters_are_replaced_by_name(net):
+    given = network(
+        net.inputs.tolist(),
+        net.neurons.tolist(),
+        net.sources,
+        net.targets,
+        [net.activations[code] for code in net.activation_of.tolist()],
+        weights=np.arange(len(net.sources)),
+        biases=np.arange(len(net.neurons)) - 0.5,
+    )
+    replaced = net.with_named(given.named())
+    assert replaced == given
+    assert not any(a.flags.writeable for a in (replaced.weights, replaced.biases))
+    assert replaced.with_named(replaced.named()) == replaced
+
+
+@pytest.mark.parametrize(
+    ("named", "text"),
+    [
+        (
+            {"h": 1},
+            """with_named: found {'h': 1}; expected {"neurons": {"B": biases, """
+            """"W": {"edges": weights}}}; take them from net.named(params)""",
+        ),
+        (None, "with_named: found None"),
+        (
+            {"neurons": {"B": [1.0, 2.0], "W": {"edges": [np.nan]}}},
+            "found:    2\n    expected: 1, one for each neuron\n    cure:     give as "
+            "many biases as there are neurons\n2. weights (weights[0])\n    found:    "
+            "nan for connection 0",
+        ),
+        ({"neurons": {"B": None, "W": {"edges": [1.0]}}}, "with_named: found"),
+    ],
+)
+def test_parameters_that_do_not_fit_a_network(named, text):
+    with pytest.raises(ValueError) as caught:
+        network(1, 1, [0], [1]).with_named(named)
+    assert text in str(caught.value)
