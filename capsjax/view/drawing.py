@@ -10,6 +10,7 @@ from capsjax.compiler import Network
 from capsjax.compiler import compile as compile_graph
 from capsjax.graph import Graph
 from capsjax.graph.typed import TypedGraph
+from capsjax.neural import Model, NeuralNetwork
 from capsjax.view import labels, marks
 from capsjax.view.layout import Point, Size, layered
 from capsjax.view.picture import Picture
@@ -23,7 +24,7 @@ _DEEP = 12  # layers of capsules that still stand side by side
 
 
 def draw(
-    graph: Graph | Network,
+    graph: Graph | Model | NeuralNetwork | Network,
     path: str | os.PathLike[str] | None = None,
     *,
     direction: Direction | None = None,
@@ -34,7 +35,7 @@ def draw(
     symbol reads its source as it is.
 
     Args:
-        graph: A declaration, or a compiled network.
+        graph: A declaration, of capsules or of neurons; or a compiled network.
         path: Where to save the picture, a name that ends in `.svg` or `.png`.
         direction: Where data flows, "right" or "down"; by the depth, if left out.
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from capsjax.neural import NeuralNetwork
-from capsjax.neural.network import require_network
 from capsjax.view import marks
 from capsjax.view.layout import Point, layered
 from capsjax.view.picture import Picture
@@ -47,7 +46,7 @@ def draw_network(net: NeuralNetwork, title: str = "") -> Picture:
 
     Source: Li & Shan, arXiv 1805.03551, section 2.
     """
-    require_network("draw_network", net)
+    _require_network(net)
     counts = {"input": len(net.inputs), "neuron": len(net.neurons)}
     counts["connection"] = len(net.sources)
     words = ", ".join(f"{n:,} {noun}{'s' * (n != 1)}" for noun, n in counts.items())
@@ -86,11 +85,20 @@ def draw_networks(nets: Iterable[NeuralNetwork], title: str = "") -> Picture:
             f"many; draw some of them: nets[:{_MOST}]"
         )
     for net in nets:
-        require_network("draw_networks", net)
+        _require_network(net)
     panels = numbered(nets)
     if not panels:
         raise ValueError("draw_networks: found no network; expected one or more")
     return arrange(panels, title or f"{len(panels):,} networks")
+
+
+def _require_network(given: Any) -> None:
+    if not isinstance(given, NeuralNetwork):
+        raise TypeError(
+            f"a drawing of neurons is made of a NeuralNetwork, not of "
+            f"{type(given).__name__}; of a model take model.network, and draw a graph "
+            "of capsules by draw"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,17 +8,18 @@ from capsjax.compiler.plan import flops
 from capsjax.graph import Graph
 from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import TypedCapsule, TypedEdge, TypedGroup
+from capsjax.neural import Model, NeuralNetwork
 from capsjax.view import labels
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def summary(graph: Graph | Network) -> "Table":
+def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
     """A table of a graph's capsules: kinds, shapes, parameters and work.
 
     Args:
-        graph: A declaration, or a compiled network.
+        graph: A declaration, of capsules or of neurons; or a compiled network.
 
     Returns:
         A rich table: `rich.print` shows it in a terminal, a notebook shows it by

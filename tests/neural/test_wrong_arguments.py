@@ -1,5 +1,7 @@
 """What functions of networks are given instead of one: a clear refusal each."""
 
+# pyright: reportArgumentType=false
+
 from types import SimpleNamespace
 
 import networkx as nx
@@ -41,8 +43,6 @@ CONFIG = SimpleNamespace(input_keys=[-1], output_keys=[0])
         ("growth", lambda given: growth(given, "h", ["x"])),
         ("convergence", lambda given: convergence([given], "h", [["x"]])),
         ("write_genome", lambda given: write_genome(given, GENOME, CONFIG)),
-        ("draw_network", cj.view.draw_network),
-        ("draw_networks", lambda given: cj.view.draw_networks([given])),
     ],
 )
 @pytest.mark.parametrize("given", ["net", model(neuron("h", ["x"]))])
@@ -73,6 +73,12 @@ def test_no_network(name, call, given):
             "cj.neural.derive(network)",
             lambda: replay(variable("x")),
         ),
+        (
+            "a drawing of neurons is made of a NeuralNetwork, not of Model; of a model "
+            "take model.network, and draw a graph of capsules by draw",
+            lambda: cj.view.draw_network(model(variable("x"))),
+        ),
+        ("made of a NeuralNetwork, not of str", lambda: cj.view.draw_networks("x")),
         ("cj.neural.orient makes", lambda: induced_network(nx.path_graph(3))),
         ("make a matrix sparse: scipy.", lambda: induced_network(np.eye(3))),
         ("to_networkx(network)", lambda: derive(model(variable("x")))),

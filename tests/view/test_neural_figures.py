@@ -9,7 +9,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
 import capsjax.view.marks
-from capsjax.neural import enumerate_growth, network, orient, random_dag, variable
+from capsjax.neural import (
+    enumerate_growth,
+    model,
+    network,
+    orient,
+    random_dag,
+    variable,
+)
+from capsjax.view import draw
 from capsjax.view.neural import draw_network, draw_networks
 from capsjax.view.neural_figures import figure
 
@@ -172,3 +180,11 @@ def test_what_cannot_be_drawn():
         ValueError, match="^a drawing of 1,016 nodes and 1,.*at most 200"
     ):
         draw_network(large)
+
+
+def test_a_model_is_drawn_as_its_neurons():
+    net = random_dag("window", inputs=3, neurons=20, in_degree=2, window=5)
+    (axes,) = draw(model(net, name="wired")).figure.axes
+    texts = [text.get_text() for text in axes.texts]
+    assert "20 neurons" in texts
+    assert f"{len(net.sources)} edges" in texts
