@@ -132,7 +132,8 @@ def write_genome(net: NeuralNetwork, genome: Any, config: Any) -> Any:
     otherwise it gets a new key from the configuration.
 
     Args:
-        net: Its weights and biases are given.
+        net: Its weights and biases are given; after training, make it by
+            `net.with_named(compiled.named(params))`.
         genome: A `neat.DefaultGenome`, which is changed.
         config: `genome_config` of neat-python's `Config`; new genes, keys and
             innovation numbers are made by it.
