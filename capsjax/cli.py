@@ -127,7 +127,14 @@ def train(
 
       capsjax train my-network.json --data my-data.npz --out runs/first
     """
-    net = cj.compile(_graph(spec))
+    graph = _graph(spec)
+    if not graph.losses:
+        key = '"losses": {...}' if isinstance(graph, cj.Graph) else '"loss": {...}'
+        raise ValueError(
+            f"{spec} declares no loss, so that nothing can be trained; add {key} to "
+            'the document, with a loss such as {"kind": "mean_squared_error"}'
+        )
+    net = cj.compile(graph)
     examples = cj.load_data(data)
     folder = _folder(out, net, examples)
     typer.echo(

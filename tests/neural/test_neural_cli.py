@@ -144,3 +144,15 @@ def test_a_lifted_perceptron_trains_as_its_neurons_do():
         progress=False,
     )
     assert run.history["loss"].iloc[-1] < run.history["loss"].iloc[0]
+
+
+def test_without_a_loss_nothing_is_trained(run):
+    cj.save(random_dag("window", inputs=64, neurons=9, in_degree=9, window=9), "w.json")
+    result = run("train", "w.json")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == (
+        'capsjax: w.json declares no loss, so that nothing can be trained; add "loss": '
+        '{...} to the document, with a loss such as {"kind": "mean_squared_error"}\n'
+    )
+    assert not os.path.exists("runs")
