@@ -56,6 +56,7 @@ def explain(graph: Graph | Typable | Network) -> Explanation:
         pass drop_unneeded: nothing to do
         pass drop_identities: nothing to do
         pass concatenate: nothing to do
+        pass batch: nothing to do
         pass pair_losses:
           h: softmax with cross_entropy computed from U
         <BLANKLINE>
