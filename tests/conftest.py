@@ -23,11 +23,27 @@ def x64():
         yield
 
 
+TABLES = (WEIGHTINGS, CAPS, LOSSES)
+OWN = {table.noun: frozenset(table) for table in TABLES}
+
+
+@pytest.fixture
+def library_kinds(monkeypatch):
+    """The library's own kinds alone: doctests and other tests leave kinds behind."""
+    for table in TABLES:
+        kinds = {kind: table[kind] for kind in table if kind in OWN[table.noun]}
+        monkeypatch.setattr(table, "_table", kinds)
+        table.version += 1
+    yield
+    for table in TABLES:
+        table.version += 1
+
+
 @pytest.fixture
 def own_kinds(monkeypatch):
     """Kinds registered by a test are gone after it."""
-    for table in (WEIGHTINGS, CAPS, LOSSES):
+    for table in TABLES:
         monkeypatch.setattr(table, "_table", dict(table._table))
     yield
-    for table in (WEIGHTINGS, CAPS, LOSSES):
+    for table in TABLES:
         table.version += 1  # what was cached by version knows the test's kinds
