@@ -29,6 +29,7 @@ from collections.abc import Sequence
 from bench import neuron_peers
 from bench.neuron_peers import problem
 from bench.neuron_peers.measure import measure
+from bench.report import aligned
 
 OURS = "capsjax"
 # Above, they would take many minutes; connex's matrices of the graphs of 100,000 nodes
@@ -68,16 +69,6 @@ COLUMNS = (
     ("peak MB", "peak", lambda x: f"{x / 1e6:.0f}"),
     ("loss", "loss", lambda x: f"{x:.5g}"),
 )
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as columns of one width; the first to the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *cells in rows:
-        padded = (c.rjust(w) for c, w in zip(cells, widths[1:], strict=True))
-        lines.append("  ".join([first.ljust(widths[0]), *padded]))
-    return "\n".join(lines)
 
 
 def table(figures: dict[str, dict]) -> str:

@@ -1,5 +1,7 @@
 """The table of one problem as text."""
 
+from collections.abc import Sequence
+
 _MEBIBYTE = 2**20
 
 # heading, key in the figures, how one figure is written.
@@ -17,6 +19,16 @@ _COLUMNS = (
 )
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as columns of one width; the first to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *cells in rows:
+        padded = (c.rjust(w) for c, w in zip(cells, widths[1:], strict=True))
+        lines.append("  ".join([first.ljust(widths[0]), *padded]))
+    return "\n".join(lines)
+
+
 def table(figures: dict[str, dict]) -> str:
     """Writes `{peer: figures}` as aligned columns; a dash where nothing is known."""
     rows = [["", *(heading for heading, _, _ in _COLUMNS)]]
@@ -26,9 +38,4 @@ def table(figures: dict[str, dict]) -> str:
             for _, key, write in _COLUMNS
         ]
         rows.append([peer, *cells])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for name, *cells in rows:
-        padded = (c.rjust(w) for c, w in zip(cells, widths[1:], strict=True))
-        lines.append("  ".join([name.ljust(widths[0]), *padded]))
-    return "\n".join(lines)
+    return aligned(rows)

@@ -18,7 +18,7 @@ from capsjax.weightings import Identity, Scale
 NEURONS = "neurons"
 """Name of the group: of its parameters, activations and error signals."""
 
-_OUTPUTS = "neurons/outputs"  # no name of a declaration holds a slash
+_OUTPUTS = "neurons/outputs"  # a model has no names of the user's beside it
 
 
 def typed_graph(model: Model) -> TypedGraph:

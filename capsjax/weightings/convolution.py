@@ -17,6 +17,18 @@ from capsjax.weightings.convolution_choice import Geometry
 Sizes = Annotated[tuple[Count, ...], Len(1, 3)]
 
 
+def require_axes(shape: Shape, window: tuple[int, ...]) -> None:
+    """Raises ShapeError unless a source has the window's axes, then channels."""
+    rank = len(window)
+    if len(shape) != rank + 1:
+        raise ShapeError(
+            f"shape {shape} under a window of {rank} axes",
+            f"{rank} spatial axes, then channels",
+            "reshape the source, or give the window as many axes as the source "
+            "has before its channels",
+        )
+
+
 @register_weighting("conv")
 class Conv(Weighting):
     """`U[p, o] = sum over q, i of W[q, i, o] Y[stride p + dilation q - padding, i]`."""
@@ -41,14 +53,7 @@ class Conv(Weighting):
         return Geometry(stride, pads, dilation, self.groups)
 
     def _check(self, shape: Shape) -> None:
-        rank = len(self.window)
-        if len(shape) != rank + 1:
-            raise ShapeError(
-                f"shape {shape} under a window of {rank} axes",
-                f"{rank} spatial axes, then channels",
-                "reshape the source, or give the window as many axes as the source "
-                "has before its channels",
-            )
+        require_axes(shape, self.window)
         if shape[-1] % self.groups or self.features % self.groups:
             raise ShapeError(
                 f"{shape[-1]} channels to {self.features} features in {self.groups} "

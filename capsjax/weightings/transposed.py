@@ -11,7 +11,7 @@ from capsjax.graph.kinds import Count, NonNegative, Shape
 from capsjax.graph.windows import Padding, explicit_padding
 from capsjax.weightings import convolution_kernels as kernels
 from capsjax.weightings.base import Weighting, register_weighting
-from capsjax.weightings.convolution import Sizes
+from capsjax.weightings.convolution import Sizes, require_axes
 from capsjax.weightings.convolution_choice import Geometry
 
 
@@ -35,13 +35,7 @@ class ConvTranspose(Weighting):
     def _geometry(self, shape: Shape) -> tuple[Shape, Geometry]:
         """U's shape, and the convolution from it to a source of this shape."""
         rank = len(self.window)
-        if len(shape) != rank + 1:
-            raise ShapeError(
-                f"shape {shape} under a window of {rank} axes",
-                f"{rank} spatial axes, then channels",
-                "reshape the source, or give the window as many axes as the source "
-                "has before its channels",
-            )
+        require_axes(shape, self.window)
         ones = (1,) * rank
         stride = self.stride or ones
         many = tuple(n * s for n, s in zip(shape, stride, strict=False))

@@ -78,8 +78,7 @@ class GroupProgram:
     @property
     def scalar(self) -> bool:
         """Whether a member is a neuron: a number, its edges scaled by a number."""
-        group = self.group
-        return group.unit == () and isinstance(group.weighting, Scale)
+        return _is_scalar(self.group)
 
     @property
     def keeps_total_input(self) -> bool:
@@ -117,9 +116,7 @@ class GroupProgram:
         given = jnp.concatenate([_units(output[n], r) for n, r in group.readings])
         # One type for all rows: that of sums of weighted sources and biases.
         given = given.astype(jnp.result_type(given, *jax.tree.leaves(own)))
-        behind = self.forward_sweep.rows - 1 - group.outer
-        pads = [(1, behind)] + [(0, 0)] * (given.ndim - 1)
-        buffer = jnp.pad(given, pads)
+        buffer = _buffer(given, self.forward_sweep.rows)
         weights = self._weights(own)
         bias = None if group.bias_shape is None else _with_zero(own["B"])
         axes = 1 + len(group.unit) - len(group.bias_shape or ())
@@ -200,9 +197,7 @@ class GroupProgram:
         """
         group = self.group
         seeds = [self._seed(each, d_written, y) for each in group.writings]
-        given = jnp.concatenate(seeds)
-        behind = self.backward_sweep.rows - 1 - len(given)
-        pads = [(1, behind)] + [(0, 0)] * (given.ndim - 1)
+        buffer = _buffer(jnp.concatenate(seeds), self.backward_sweep.rows)
         shape = (y.shape[1], *group.unit)
 
         def finish(which: int, dy: jax.Array, rows: jax.Array):
@@ -226,7 +221,7 @@ class GroupProgram:
         (signals,) = run(
             self.backward_sweep,
             tables["backward"],
-            (jnp.pad(given, pads),),
+            (buffer,),
             self._weights(own),
             rule,
             whole=wanted_sources,
@@ -381,6 +376,12 @@ def _units(array: jax.Array, rows: int | None) -> jax.Array:
 
 def _array(rows: jax.Array, writing: Writing) -> jax.Array:
     return rows[0] if isinstance(writing.members, int) else jnp.moveaxis(rows, 0, 1)
+
+
+def _buffer(given: jax.Array, rows: int) -> jax.Array:
+    """A buffer of so many rows: one of zeros, the given ones, room for the others."""
+    pads = [(1, rows - 1 - len(given))] + [(0, 0)] * (given.ndim - 1)
+    return jnp.pad(given, pads)
 
 
 def _with_zero(array: jax.Array) -> jax.Array:

@@ -223,8 +223,7 @@ def _chunks(owner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     new = np.ones(len(owner), bool)
     new[1:] = owner[1:] != owner[:-1]
     begin = np.flatnonzero(new)
-    place = np.arange(len(owner)) - np.repeat(
-        begin, np.diff(np.append(begin, len(owner)))
-    )
+    sizes = np.diff(np.append(begin, len(owner)))
+    place = spread(np.zeros(len(begin), np.int64), sizes)
     start = np.flatnonzero(place % MOST_READS == 0)
     return start, np.diff(np.append(start, len(owner)))

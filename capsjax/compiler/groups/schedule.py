@@ -3,14 +3,14 @@
 A group is many small capsules that are alike. Its tensors stand in one buffer, a row a
 capsule; a sweep over the topological levels fills the buffer from the top, each row a
 weighted sum of rows above it. The backward pass is such a sweep too, over the
-transposed edges, with error signals in the place of outputs. This file turns the edges
-of one sweep into tables of numbers; it knows neither JAX nor what is summed.
+transposed edges, with error signals in the place of outputs. This file says what a
+sweep is made of and what a schedule holds; neither knows JAX, or what is summed.
 
-Rows of one level are cut into *tiles*. A tile has `rows` rows of `reads` sources each;
-what is missing is padding, which reads a row of zeros. Rows are sorted by the number of
-their sources before they are cut, so that little is padding, and tiles that are alike
-in kind run as the same piece of program: the number of kinds bounds the size of the
-program, whatever the size of the graph.
+Rows are computed in *tiles*. A tile has `rows` rows of `reads` sources each; what is
+missing is padding, which reads a row of zeros. Rows with about as many sources are put
+together, as soon as they can be computed (`tiles.py`), so that little is padding. Tiles
+that are alike in kind run as the same piece of program: the number of kinds bounds the
+size of the program, whatever the size of the graph.
 
 How a row is contracted is chosen by its shape:
 

@@ -52,8 +52,7 @@ PIPELINE = (
     # Any time after slots are resolved; last of those that rewrite terms, so that
     # the others see plain edges only.
     Pass(concatenate, observable=True),
-    # After identities are gone, which would stand between members of a group; before
-    # nothing in particular.
+    # After identities are gone, which would stand between members of a group.
     Pass(batch, observable=True),
     # Independent of the others; required, since log_softmax with cross_entropy has
     # no other form.
