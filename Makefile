@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
 LOCK := requirements-dev.txt
+REFERENCE_LOCK := requirements-reference.txt
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEPENDENCIES := $(VENV)/.dependencies
+REFERENCES := $(VENV)/.references
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train test test-reference bench peers lint format schema lock clean
@@ -22,14 +24,13 @@ train: $(INSTALLED) ## Train the small CapsNet on handwritten digits
 test: lint ## Check style and types, then run the tests
 	$(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/reference
 
-test-reference: $(INSTALLED) ## Compare with other frameworks (tests/reference)
+test-reference: $(REFERENCES) ## Compare with other frameworks (tests/reference)
 	$(BIN)/python -m pytest tests/reference
 
 bench: $(INSTALLED) ## Measure step time, compile time and memory against peers
 	$(BIN)/python -m bench
 
-peers: $(INSTALLED) ## Install torch, too, for benchmarks beside it (several GB)
-	$(BIN)/python -m pip install --quiet --group peers
+peers: $(REFERENCES) ## Install torch, too, for benchmarks beside it
 
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check .
@@ -43,12 +44,15 @@ format: $(INSTALLED) ## Sort imports, fix what can be fixed, format
 schema: $(INSTALLED) ## Write the JSON Schema of documents into the package
 	$(BIN)/python -m capsjax.graph capsjax/graph/schema.json
 
-# One lock for every Python: where versions differ, lines carry markers.
-lock: $(INSTALLED) ## Take the newest versions into requirements-dev.txt
+# One lock for every Python: where versions differ, lines carry markers. What the
+# references need of CUDA, the build of torch says that pip finds: it is not locked.
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
+    --upgrade --quiet --no-header --no-emit-index-url --no-emit-find-links
+lock: $(INSTALLED) ## Take the newest versions into the lock files
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
-	    --group test --group reference --upgrade --quiet --no-header \
-	    --no-emit-index-url --no-emit-find-links --output-file $(LOCK)
+	$(COMPILE) --group test --group reference --output-file $(LOCK)
+	$(COMPILE) --group zoo-reference --constraint $(LOCK) --no-annotate \
+	    | grep -vE '^(cuda|nvidia|triton)' >$(REFERENCE_LOCK)
 
 clean: ## Remove .venv and everything the tools have cached
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
@@ -66,4 +70,10 @@ $(DEPENDENCIES): $(LOCK)
 
 $(INSTALLED): $(DEPENDENCIES) pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(REFERENCES): $(INSTALLED) $(REFERENCE_LOCK)
+	@echo "Installing what networks are compared with: a minute, or several GB" \
+	    "where torch comes with CUDA."
+	$(BIN)/python -m pip install --quiet --requirement $(REFERENCE_LOCK)
 	@touch $@
