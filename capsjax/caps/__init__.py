@@ -19,6 +19,10 @@ from capsjax.caps.base import Cap, register_cap
 from capsjax.caps.distributions import LogSoftmax as log_softmax
 from capsjax.caps.distributions import Softmax as softmax
 from capsjax.caps.dot_product_attention import Attention as attention
+from capsjax.caps.drawing import Dropout as dropout
+from capsjax.caps.drawing import DropPath as drop_path
+from capsjax.caps.drawing import Noise as noise
+from capsjax.caps.drawing import SpatialDropout as spatial_dropout
 from capsjax.caps.normalization import GroupNorm as group_norm
 from capsjax.caps.normalization import LayerNorm as layer_norm
 from capsjax.caps.normalization import RmsNorm as rms_norm
@@ -29,6 +33,7 @@ from capsjax.caps.response import LocalResponseNorm as local_response_norm
 from capsjax.caps.routing import Route as route
 from capsjax.caps.slots import Mask as mask
 from capsjax.caps.slots import Multiply as multiply
+from capsjax.caps.standardization import Standardize as standardize
 from capsjax.caps.vectors import Length as length
 from capsjax.caps.vectors import Squash as squash
 
@@ -37,6 +42,8 @@ __all__ = [
     "adaptive_avg_pool",
     "attention",
     "avg_pool",
+    "drop_path",
+    "dropout",
     "elu",
     "gelu",
     "global_avg_pool",
@@ -51,6 +58,7 @@ __all__ = [
     "max_pool",
     "multiply",
     "register_cap",
+    "noise",
     "relu",
     "rms_norm",
     "route",
@@ -59,6 +67,8 @@ __all__ = [
     "silu",
     "softmax",
     "softplus",
+    "spatial_dropout",
     "squash",
+    "standardize",
     "tanh",
 ]

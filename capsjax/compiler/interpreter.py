@@ -12,22 +12,33 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from capsjax.compiler.program import INFERENCE, Mode, Tensors, context_of
 from capsjax.graph.levels import levels
 from capsjax.graph.typed import TypedGraph, TypedGroup
 from capsjax.losses import PAIRS
 
 
-def evaluate(typed: TypedGraph, params: Any, inputs: Any, shifts: Any = None):
-    """All total inputs and outputs that an output needs: `({name: U}, {name: Y})`.
+def evaluate(
+    typed: TypedGraph,
+    params: Any,
+    state: Any,
+    inputs: Any,
+    mode: Mode = INFERENCE,
+    shifts: Any = None,
+) -> Tensors:
+    """All total inputs and outputs that an output needs, and the new state.
 
     Args:
         typed: What inference made of the declaration, before any pass.
-        params: Parameters.
+        params: Parameters by name.
+        state: State.
         inputs: Arrays by input name.
+        mode: Training or inference.
         shifts: Arrays to be added to U, by capsule; to differentiate by.
     """
     total: dict[str, jax.Array] = {}
     output = dict(inputs)
+    found = Tensors(total, output, {}, {})
     needed = set(typed.outputs)
     for capsule in reversed(typed.capsules):
         if not needed.isdisjoint(capsule.produces):
@@ -48,8 +59,11 @@ def evaluate(typed: TypedGraph, params: Any, inputs: Any, shifts: Any = None):
         if shifts is not None:
             u = u + shifts[capsule.name]
         total[capsule.name] = u
-        output[capsule.name] = capsule.cap.forward(u)
-    return total, output
+        context = context_of(capsule, params, state, mode)
+        output[capsule.name], new, _ = capsule.cap.run(u, context)
+        if new:
+            found.state[capsule.name] = jax.lax.stop_gradient(new)
+    return found
 
 
 def _evaluate_group(group: TypedGroup, params: Any, total, output, shifts) -> None:
@@ -83,12 +97,20 @@ def _evaluate_group(group: TypedGroup, params: Any, total, output, shifts) -> No
     output[group.name] = members
 
 
-def run(typed: TypedGraph, params: Any, inputs: Any, targets: Any, shifts: Any = None):
-    """The loss and the outputs, as `Program.forward` gives them."""
-    total, output = evaluate(typed, params, inputs, shifts)
+def run(
+    typed: TypedGraph,
+    params: Any,
+    state: Any,
+    inputs: Any,
+    targets: Any,
+    mode: Mode = INFERENCE,
+    shifts: Any = None,
+):
+    """The loss, the outputs and the new state, as `Program.forward` gives them."""
+    total, output, new, _ = evaluate(typed, params, state, inputs, mode, shifts)
     outputs = {name: output[name] for name in typed.outputs}
     if targets is None:
-        return None, outputs
+        return None, outputs, new
     caps = typed.caps
     loss: Any = 0
     for each in typed.losses:
@@ -99,15 +121,17 @@ def run(typed: TypedGraph, params: Any, inputs: Any, targets: Any, shifts: Any =
         else:
             values = each.loss.value(output[name], targets[name])
         loss = loss + each.loss.weight * jnp.mean(values)
-    return loss, outputs
+    return loss, outputs, new
 
 
-def deltas(typed: TypedGraph, params: Any, inputs: Any, targets: Any):
+def deltas(
+    typed: TypedGraph, params: Any, state: Any, inputs: Any, targets: Any, mode: Mode
+):
     """Error signals: the loss differentiated by a shift of each U, at zero."""
-    total, _ = evaluate(typed, params, inputs)
+    total = evaluate(typed, params, state, inputs, mode).total
     shifts = jax.tree.map(jnp.zeros_like, total)
 
     def loss(shifts):
-        return run(typed, params, inputs, targets, shifts)[0]
+        return run(typed, params, state, inputs, targets, mode, shifts)[0]
 
     return jax.grad(loss)(shifts)

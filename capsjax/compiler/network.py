@@ -12,7 +12,8 @@ from capsjax.compiler import interpreter, parameters
 from capsjax.compiler.batch import take_batch, take_inputs
 from capsjax.compiler.passes import Stage, run_passes
 from capsjax.compiler.plan import plan
-from capsjax.compiler.program import Program
+from capsjax.compiler.program import INFERENCE, Mode, Program
+from capsjax.graph.errors import listing
 from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import TypedGraph, TypedGroup
 
@@ -20,7 +21,7 @@ Backward = Literal["exact", "autodiff"]
 Params = dict[str, Any]
 State = dict[str, Any]
 Arrays = dict[str, jax.Array]
-Run = Callable[[Any, Any, Any, Any], tuple[Any, Arrays]]
+Run = Callable[..., tuple[Any, Arrays, State]]
 
 
 class CapsuleShapes(NamedTuple):
@@ -35,9 +36,13 @@ class Network:
     """A compiled graph: pure functions of parameters, state and arrays by name.
 
     Made by `cj.compile`. Every method is safe under `jit`, `vmap`, `grad` and
-    sharding. `state` holds what a network needs beside its parameters: the wiring of
+    sharding. `state` holds what a network needs beside its parameters: by capsule, what
+    capsule functions carry from step to step (running statistics); and the wiring of
     neurons (integers; under `vmap` over members leave them unbatched, `in_axes=None`).
-    It is an empty pytree for graphs of capsules.
+    It is never differentiated. With neither, it is an empty pytree.
+
+    Under `jit` with sharded arrays, batch statistics are those of the whole batch, as
+    every other array is; under `jax.shard_map`, those of each shard.
 
     Attributes:
         graph: The declaration: a `Graph`, or the model of a neural network.
@@ -65,7 +70,8 @@ class Network:
         Returns:
             `(params, state)`: the parameters, a pytree, and the initial state.
         """
-        return parameters.initial_parameters(self._used, key), self.program.wiring()
+        state = parameters.initial_state(self._used) | self.program.wiring()
+        return parameters.initial_parameters(self._used, key), state
 
     def apply(
         self,
@@ -86,14 +92,18 @@ class Network:
             key: Random key for capsule functions that draw.
 
         Returns:
-            `(outputs, state)`: Y by output name, shape [B, *output shape]; new state.
+            `(outputs, state)`: Y by output name, shape [B, *output shape]; and the
+            new state in training, the given one in inference.
 
         Raises:
-            ValueError: Inputs or parameters do not fit; says which, by name.
+            ValueError: Inputs, parameters or state do not fit, says which, by name; or
+                capsules draw in training and there is no key.
         """
+        mode = self._mode(train, key)
         self._check(params, state)
         arrays = take_inputs(self._used, inputs)
-        return self._run(params, state, arrays, None)[1], state
+        _, outputs, state = self._run(params, state, arrays, None, mode)
+        return outputs, state
 
     def loss(
         self,
@@ -120,18 +130,20 @@ class Network:
             has_aux=True)` takes it.
 
         Raises:
-            ValueError: The batch or the parameters do not fit, or the graph declares
-                no loss; says which, by name.
+            ValueError: The batch, the parameters or the state do not fit, says which,
+                by name; the graph declares no loss; or capsules draw in training and
+                there is no key.
         """
+        mode = self._mode(train, key)
         self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
-        loss, outputs = self._run(params, state, inputs, targets)
+        loss, outputs, state = self._run(params, state, inputs, targets, mode)
         return loss, (outputs, state)
 
     def examples(
         self, params: Params, state: State, batch: Mapping[str, Any]
     ) -> tuple[Arrays, Arrays]:
-        """The loss of each example, for evaluation: no derivative of its own.
+        """The loss of each example in inference: no derivative of its own.
 
         Args:
             params: Parameters.
@@ -147,7 +159,7 @@ class Network:
         """
         self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
-        total, output = self.program.evaluate(params, state, inputs)
+        total, output, *_ = self.program.evaluate(params, state, inputs)
         outputs = {name: output[name] for name in self._used.outputs}
         return self.program.losses(total, output, targets), outputs
 
@@ -181,16 +193,17 @@ class Network:
 
         Source: Li & Shan, arXiv 1805.03551, equations 4 and 5.
         """
+        mode = self._mode(train, key)
         self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
         if self.backward == "autodiff":
             named = parameters.by_name(self._used, params)
-            found = interpreter.deltas(self.typed, named, inputs, targets)
+            found = interpreter.deltas(self.typed, named, state, inputs, targets, mode)
         else:
             program = self._observed
             params = self._observed_layout(params)
-            _, residuals = program.forward(params, state, inputs, targets)
-            _, _, found = program.backward(residuals, jnp.ones(()), {}, True)
+            _, residuals = program.forward(params, state, inputs, targets, mode)
+            _, _, found = program.backward(residuals, jnp.ones(()), {}, True, train)
             for group in program.typed.groups:
                 if group.name in found:
                     rows = found.pop(group.name)
@@ -206,7 +219,13 @@ class Network:
         }
 
     def activations(
-        self, params: Params, state: State, inputs: Mapping[str, Any]
+        self,
+        params: Params,
+        state: State,
+        inputs: Mapping[str, Any],
+        *,
+        train: bool = False,
+        key: jax.Array | None = None,
     ) -> dict[str, dict[str, jax.Array]]:
         """Total input and output of every capsule that an output needs.
 
@@ -214,6 +233,8 @@ class Network:
             params: Parameters.
             state: State.
             inputs: Arrays by input name, as for `apply`.
+            train: Whether capsule functions that differ in training do so.
+            key: Random key for capsule functions that draw.
 
         Returns:
             `{capsule: {"U": array, "Y": array}}`, batch axis first.
@@ -221,15 +242,17 @@ class Network:
         Raises:
             ValueError: As for `apply`.
         """
+        mode = self._mode(train, key)
         self._check(params, state)
         arrays = take_inputs(self._used, inputs)
         if self.backward == "autodiff":
             named = parameters.by_name(self._used, params)
-            total, output = interpreter.evaluate(self.typed, named, arrays)
+            found = interpreter.evaluate(self.typed, named, state, arrays, mode)
+            total, output = found.total, found.output
         else:
             program = self._observed
             params = self._observed_layout(params)
-            total, output = program.evaluate(params, state, arrays, keep_all=True)
+            total, output, *_ = program.evaluate(params, state, arrays, mode, True)
             for group in program.typed.groups:
                 members = program.groups[group.name].members
                 tables = program.tables(group, state)
@@ -288,9 +311,30 @@ class Network:
     def _check(self, params: Params, state: State) -> None:
         expected = parameters.parameter_shapes(self._used)
         parameters.check_parameters(self._used, params, expected)
+        parameters.check_state(self._used, state)
         for group in self._used.groups:
             if not group.members:
                 self._check_wiring(group, state)
+
+    def _mode(self, train: bool, key: Any) -> Mode:
+        """Training or inference, and the key if there is something to draw."""
+        if not isinstance(train, bool):
+            raise TypeError(
+                f"train is {train!r}; expected True or False, a Python value: the two "
+                "are different programs; under jax.jit make it static "
+                '(static_argnames="train")'
+            )
+        drawing = [n for n, cap in self._used.caps.items() if cap.draws]
+        if not train or not drawing:
+            return Mode(train)
+        if key is None:
+            names = listing(map(repr, drawing), 4)
+            raise ValueError(
+                f"network {self.graph.name!r} draws in training, in {names}; found no "
+                "key; expected key=jax.random.key(...), a new one for each step; or "
+                "train=False"
+            )
+        return Mode(train, key)
 
     def _check_wiring(self, group: TypedGroup, state: State) -> None:
         """Another network's rows would be read as if they were this one's."""
@@ -314,7 +358,7 @@ class Network:
     def _run(self) -> Run:
         if self.backward == "autodiff":
             return functools.partial(_interpreted, self.typed, self._used)
-        return _with_hint(differentiable(self.program))
+        return _with_hint(_Run(self.program))
 
     @functools.cached_property
     def _observed(self) -> Program:
@@ -347,7 +391,7 @@ class _Wanted:
     targets: bool
 
 
-def differentiable(program: Program) -> Run:
+def differentiable(program: Program, train: bool) -> Callable[..., Any]:
     """The program as one function with its own derivative, `jax.custom_vjp`.
 
     Cotangents that are symbolically zero (outputs beside the loss, the loss beside the
@@ -356,30 +400,32 @@ def differentiable(program: Program) -> Run:
 
     Args:
         program: The lowered program.
+        train: Training or inference.
 
     Returns:
-        `run(params, state, inputs, targets) -> (loss, outputs)`; without targets the
-        loss is None.
+        `run(params, state, inputs, targets, key) -> (loss, outputs, new state)`;
+        without targets the loss is None.
     """
 
     @jax.custom_vjp
-    def run(params, state, inputs, targets):
-        return program.forward(params, state, inputs, targets)[0]
+    def run(params, state, inputs, targets, key):
+        return program.forward(params, state, inputs, targets, Mode(train, key))[0]
 
-    def forward(params, state, inputs, targets):
-        given = (params, state, inputs, targets)
-        values = jax.tree.map(lambda leaf: leaf.value, given)
+    def forward(params, state, inputs, targets, key):
         wanted = _Wanted(_any_perturbed(inputs), _any_perturbed(targets))
-        result, residuals = program.forward(*values)
-        return result, (residuals, values[2], wanted)
+        given = params, state, inputs, targets, key
+        params, state, inputs, targets, key = jax.tree.map(_value, given)
+        mode = Mode(train, key)
+        result, residuals = program.forward(params, state, inputs, targets, mode)
+        return result, (residuals, inputs, key if wanted.targets else None, wanted)
 
     def backward(saved, cotangents):
-        residuals, inputs, wanted = saved
-        d_loss, d_outputs = cotangents
+        residuals, inputs, key, wanted = saved
+        d_loss, d_outputs, _ = cotangents  # state is not differentiated
         d_outputs = {n: d for n, d in d_outputs.items() if not _is_zero(d)}
         d_loss = None if _is_zero(d_loss) else d_loss
         d_params, d_inputs, _ = program.backward(
-            residuals, d_loss, d_outputs, wanted.inputs
+            residuals, d_loss, d_outputs, wanted.inputs, train
         )
         all_inputs = {
             name: d_inputs[name].astype(array.dtype)
@@ -389,15 +435,46 @@ def differentiable(program: Program) -> Run:
         }
         d_targets = None
         if wanted.targets and d_loss is not None:
-            d_targets = program.target_gradient(residuals, inputs, d_loss)
-        return d_params, None, all_inputs, d_targets  # the wiring is integers
+            mode = Mode(train, key)
+            d_targets = program.target_gradient(residuals, inputs, d_loss, mode)
+        return d_params, None, all_inputs, d_targets, None
 
     run.defvjp(forward, backward, symbolic_zeros=True)
     return run
 
 
-def _interpreted(typed: TypedGraph, used: TypedGraph, params, state, inputs, targets):
-    return interpreter.run(typed, parameters.by_name(used, params), inputs, targets)
+class _Run:
+    """The program with its derivative, once for training and once for inference."""
+
+    def __init__(self, program: Program):
+        self._training = differentiable(program, True)
+        self._inference = differentiable(program, False)
+
+    def __call__(self, params, state, inputs, targets, mode: Mode = INFERENCE):
+        run = self._training if mode.train else self._inference
+        loss, outputs, new = run(
+            params, jax.lax.stop_gradient(state), inputs, targets, mode.key
+        )
+        return loss, outputs, _updated(state, new, mode)
+
+
+def _updated(state: State, new: State, mode: Mode) -> State:
+    """The state after a step; inference leaves it alone."""
+    return {**state, **new} if mode.train else state
+
+
+def _interpreted(
+    typed: TypedGraph,
+    used: TypedGraph,
+    params,
+    state,
+    inputs,
+    targets,
+    mode: Mode = INFERENCE,
+):
+    named, fixed = parameters.by_name(used, params), jax.lax.stop_gradient(state)
+    loss, outputs, new = interpreter.run(typed, named, fixed, inputs, targets, mode)
+    return loss, outputs, _updated(state, new, mode)
 
 
 def _shapes(tree: Any) -> dict[str, Shape]:
@@ -416,10 +493,9 @@ def by_name(group: TypedGroup, members: jax.Array) -> Arrays:
 def _with_hint(run: Run) -> Run:
     """Says, where forward mode is met, how to get it."""
 
-    @functools.wraps(run)
-    def hinting(params, state, inputs, targets):
+    def hinting(*arguments):
         try:
-            return run(params, state, inputs, targets)
+            return run(*arguments)
         except TypeError as error:
             if "custom_vjp" in str(error):
                 error.add_note(
@@ -429,6 +505,10 @@ def _with_hint(run: Run) -> Run:
             raise
 
     return hinting
+
+
+def _value(leaf: Any) -> Any:
+    return leaf.value
 
 
 def _any_perturbed(tree: Any) -> bool:

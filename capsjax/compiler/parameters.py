@@ -1,9 +1,10 @@
 """Parameters: their initial values, their names, and that they fit the network.
 
-The compiled layout is `{capsule: {"B": array, "W": {edge key: array}}}`; capsules
-without parameters do not appear. A group's parameters are stacked: B of its members, W
-of its "edges". It is an ordinary pytree. Names do not depend on it: by name, parameters
-of a group's members stand as if each were a capsule alone.
+The compiled layout is `{capsule: {"B": array, "W": {edge key: array}}}`, with "cap" for
+parameters of the capsule function's own; capsules without parameters do not appear. A
+group's parameters are stacked: B of its members, W of its "edges". It is an ordinary
+pytree. Names do not depend on it: by name, parameters of a group's members stand as if
+each were a capsule alone.
 """
 
 import math
@@ -51,7 +52,29 @@ def parameter_shapes(typed: TypedGraph) -> dict[Name, Shape]:
         for edge in capsule.edges:
             if edge.weight_shape is not None:
                 shapes[(capsule.name, "W", edge.key)] = edge.weight_shape
+        for own, shape in capsule.cap_shapes.items():
+            shapes[(capsule.name, "cap", own)] = shape
     return shapes
+
+
+def state_shapes(typed: TypedGraph) -> dict[str, dict[str, Shape]]:
+    """Shapes of what capsule functions carry from step to step, by capsule."""
+    found = {
+        capsule.name: capsule.state_shapes
+        for capsule in typed.capsules
+        if isinstance(capsule, TypedCapsule)
+    }
+    return {name: shapes for name, shapes in found.items() if shapes}
+
+
+def initial_state(typed: TypedGraph) -> dict[str, Params]:
+    """What capsule functions carry before the first step, by capsule."""
+    dtype = jnp.result_type(float)
+    return {
+        capsule.name: capsule.cap.initial_state(capsule.total_input, dtype)
+        for capsule in typed.capsules
+        if isinstance(capsule, TypedCapsule) and capsule.state_shapes
+    }
 
 
 def named_shapes(typed: TypedGraph) -> dict[Name, Shape]:
@@ -128,6 +151,11 @@ def initial_parameters(typed: TypedGraph, key: jax.Array) -> Params:
                     capsule.cap.gain,
                     dtype,
                 )
+        if capsule.cap_shapes:
+            own = capsule.cap.initial_parameters(
+                _own_key(key, capsule.name, ""), capsule.total_input, dtype
+            )
+            arrays |= {(capsule.name, "cap", name): a for name, a in own.items()}
     return compiled(typed, arrays)
 
 
@@ -187,9 +215,9 @@ def flatten(params: Mapping[str, Any]) -> Iterator[tuple[Name, Any]]:
             yield (capsule,), found
             continue
         for part, value in found.items():
-            if part == "W" and isinstance(value, Mapping) and value:
+            if part in ("W", "cap") and isinstance(value, Mapping) and value:
                 for key, weight in value.items():
-                    yield (capsule, "W", key), weight
+                    yield (capsule, part, key), weight
             else:
                 yield (capsule, part), value
 
@@ -248,6 +276,31 @@ def check_parameters(
             faults[_MOST_FAULTS:] = [f"... and {len(faults) - _MOST_FAULTS:,} more"]
         lines = "\n    ".join(faults)
         raise ValueError(f"parameters do not fit network {graph!r}:\n    {lines}")
+
+
+def check_state(typed: TypedGraph, state: Any) -> None:
+    """Holds what capsule functions carry against what the network declares.
+
+    Raises:
+        ValueError: What is missing or of another shape, by name.
+    """
+    expected = state_shapes(typed)
+    given = state if isinstance(state, Mapping) else {}
+    faults = []
+    for capsule, shapes in expected.items():
+        own = given.get(capsule)
+        found = {k: _shape(a) for k, a in own.items()} if own else {}
+        if found != shapes:
+            what = f"found {found}" if found else "missing"
+            faults.append(f"{capsule}: {what}; expected {shapes}")
+    if faults:
+        if len(faults) > _MOST_FAULTS:
+            faults[_MOST_FAULTS:] = [f"... and {len(faults) - _MOST_FAULTS:,} more"]
+        lines = "\n    ".join(faults)
+        raise ValueError(
+            f"state does not fit network {typed.graph.name!r}; pass on what "
+            f"net.init(key) and training return:\n    {lines}"
+        )
 
 
 def _shape(array: Any) -> Shape | str:

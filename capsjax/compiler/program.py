@@ -22,12 +22,14 @@ complete when H's turn comes, since every reader of H stands behind it.
 
 import dataclasses
 import functools
+import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from capsjax.caps.base import Context
 from capsjax.compiler.groups import GroupProgram
 from capsjax.compiler.plan import Plan
 from capsjax.graph.typed import (
@@ -40,6 +42,43 @@ from capsjax.graph.typed import (
 from capsjax.losses import PAIRS
 
 Arrays = dict[str, jax.Array]
+
+
+class Mode(NamedTuple):
+    """How a program is run.
+
+    Attributes:
+        train: Whether batch statistics are taken and capsule functions draw.
+        key: A random key, of which each capsule that draws makes one of its own.
+    """
+
+    train: bool = False
+    key: Any = None
+
+    def key_of(self, capsule: TypedCapsule) -> Any:
+        """The capsule's own key, which depends on its name alone."""
+        if self.key is None or not self.train or not capsule.cap.draws:
+            return None
+        return jax.random.fold_in(self.key, zlib.crc32(capsule.name.encode()))
+
+
+INFERENCE = Mode()
+
+
+class Tensors(NamedTuple):
+    """What a forward pass has computed.
+
+    Attributes:
+        total: Total input U by capsule; of groups, buffers of rows.
+        output: Y by capsule, inputs among them.
+        state: New state of the capsules that carry some, by capsule.
+        drawn: Residuals of capsule functions beside U and Y, by capsule.
+    """
+
+    total: Arrays
+    output: Arrays
+    state: dict[str, Any]
+    drawn: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,21 +110,24 @@ class Program:
         params: Any,
         state: Any,
         inputs: Mapping[str, jax.Array],
+        mode: Mode = INFERENCE,
         keep_all: bool = False,
-    ):
-        """All total inputs and outputs: `({name: U}, {name: Y})`, inputs among Y.
+    ) -> Tensors:
+        """All that the forward pass computes.
 
         Args:
             params: Parameters in compiled layout.
             state: State.
             inputs: Arrays by input name, batch axis first.
+            mode: Training or inference.
             keep_all: Whether groups keep U also if no backward rule reads it.
 
         Returns:
-            Two tables. A group stands in them by its buffers of rows.
+            Tables by name.
         """
         total: Arrays = {}
         output: Arrays = {name: inputs[name] for name, _ in self.typed.inputs}
+        tensors = Tensors(total, output, {}, {})
         for capsule in self.typed.capsules:
             with jax.named_scope(capsule.name):
                 if isinstance(capsule, TypedGroup):
@@ -99,12 +141,21 @@ class Program:
                         total[capsule.name] = u
                     continue
                 u = total_input(capsule, params, output)
-                total[capsule.name] = u
-                output[capsule.name] = capsule.cap.forward(u)
-        return total, output
+                context = context_of(capsule, params, state, mode)
+                y, new, residual = capsule.cap.run(u, context)
+                total[capsule.name], output[capsule.name] = u, y
+                tensors.drawn[capsule.name] = residual
+                if new:
+                    tensors.state[capsule.name] = new
+        return tensors
 
     def forward(
-        self, params: Any, state: Any, inputs: Mapping[str, jax.Array], targets: Any
+        self,
+        params: Any,
+        state: Any,
+        inputs: Mapping[str, jax.Array],
+        targets: Any,
+        mode: Mode = INFERENCE,
     ):
         """The forward pass.
 
@@ -113,11 +164,14 @@ class Program:
             state: State.
             inputs: Arrays by input name, batch axis first.
             targets: Encoded targets by output name; None if no loss is asked for.
+            mode: Training or inference.
 
         Returns:
-            `(loss, outputs), residuals`; the loss is None without targets.
+            `(loss, outputs, new state), residuals`; the loss is None without targets,
+            and only capsules that carry state stand in the new one.
         """
-        total, output = self.evaluate(params, state, inputs)
+        tensors = self.evaluate(params, state, inputs, mode)
+        total, output = tensors.total, tensors.output
         outputs = {name: output[name] for name in self.typed.outputs}
         loss = None
         if targets is not None:
@@ -128,14 +182,17 @@ class Program:
             loss = sum(terms[1:], terms[0])
         tables = {"U": total, "Y": output}
         kept = {array: tables[array[1]][array[0]] for array in self.plan.kept}
-        return (loss, outputs), (kept, params, state, targets)
+        residuals = kept, tensors.drawn, params, state, targets
+        return (loss, outputs, tensors.state), residuals
 
-    def target_gradient(self, residuals: Any, inputs: Arrays, d_loss: Any) -> Arrays:
+    def target_gradient(
+        self, residuals: Any, inputs: Arrays, d_loss: Any, mode: Mode
+    ) -> Arrays:
         """dL/dT of every target, by JAX: targets are rarely differentiated."""
-        _, params, state, targets = residuals
+        *_, params, state, targets = residuals
 
         def loss(targets):
-            return self.forward(params, state, inputs, targets)[0][0]
+            return self.forward(params, state, inputs, targets, mode)[0][0]
 
         return jax.vjp(loss, targets)[1](d_loss)[0]
 
@@ -153,7 +210,12 @@ class Program:
         return found
 
     def backward(
-        self, residuals: Any, d_loss: Any, d_outputs: Arrays, wanted_inputs: bool
+        self,
+        residuals: Any,
+        d_loss: Any,
+        d_outputs: Arrays,
+        wanted_inputs: bool,
+        train: bool = False,
     ):
         """The backward pass: the equations at the head of this file.
 
@@ -162,14 +224,15 @@ class Program:
             d_loss: Cotangent of the loss, or None.
             d_outputs: Cotangents of the outputs; names may be left out.
             wanted_inputs: Whether dL/dY of the inputs is asked for.
+            train: Whether the forward pass was training.
 
         Returns:
             Gradients of the parameters (in their layout), of the inputs (by name), and
             the error signals (by capsule). What no error reaches is left out of the
             last two.
         """
-        kept, params, state, targets = residuals
-        walk = _Walk(self, kept, params, d_outputs, wanted_inputs)
+        *_, state, targets = residuals
+        walk = _Walk(self, residuals, d_outputs, wanted_inputs, Mode(train))
         losses = {each.output: each for each in self.typed.losses}
         for capsule in reversed(self.typed.capsules):
             with jax.named_scope(f"{capsule.name}/backward"):
@@ -181,6 +244,16 @@ class Program:
                 loss = losses.get(capsule.name) if d_loss is not None else None
                 walk.visit(capsule, loss, targets, d_loss)
         return walk.d_params, walk.d_inputs(), walk.deltas
+
+
+def context_of(capsule: TypedCapsule, params: Any, state: Any, mode: Mode) -> Context:
+    """What the capsule's function is given beside U."""
+    return Context(
+        params.get(capsule.name, {}).get("cap", {}),
+        state[capsule.name] if capsule.state_shapes else {},
+        mode.key_of(capsule),
+        mode.train,
+    )
 
 
 def total_input(capsule: TypedCapsule, params: Any, output: Arrays) -> jax.Array:
@@ -202,9 +275,11 @@ def total_input(capsule: TypedCapsule, params: Any, output: Arrays) -> jax.Array
 class _Walk:
     """One walk from the outputs to the inputs, and what it has gathered."""
 
-    def __init__(self, program: Program, kept, params, d_outputs, wanted_inputs):
-        self.params = params
-        self.kept = kept
+    def __init__(
+        self, program: Program, residuals, d_outputs, wanted_inputs, mode: Mode
+    ):
+        self.kept, self.drawn, self.params, self.state, _ = residuals
+        self.mode = mode
         self.same = dict(program.plan.same)
         self.wanted = program.plan.behind_parameters
         self.inputs = {name for name, _ in program.typed.inputs}
@@ -219,7 +294,7 @@ class _Walk:
 
     def visit(self, capsule: TypedCapsule, loss: Any, targets: Any, d_loss: Any):
         name = capsule.name
-        delta = None
+        delta, d_own = None, {}
         if loss is not None:
             delta = self._add_loss(capsule, loss, targets[name], d_loss)
         d_output = self.d_output.pop(name, None)
@@ -228,7 +303,10 @@ class _Walk:
             cap: Any = capsule.cap
             u = self._array(name, "U") if "U" in cap.reads else None
             y = self._array(name, "Y") if "Y" in cap.reads else None
-            du = cap.backward(u, y, d_output, u_shape)
+            context = context_of(capsule, self.params, self.state, self.mode)
+            du, d_own = cap.run_backward(
+                self.drawn[name], u, y, d_output, u_shape, context
+            )
             _expect(du, u_shape, f"capsule {name!r}: backward of {cap}")
             delta = du if delta is None else delta + du
         if delta is None or name not in self.wanted:
@@ -236,6 +314,8 @@ class _Walk:
             return
         self.deltas[name] = delta
         self._edges(capsule, delta)
+        if d_own:
+            self.d_params.setdefault(name, {})["cap"] = d_own
 
     def visit_group(self, program: GroupProgram, tables: Any) -> None:
         group = program.group

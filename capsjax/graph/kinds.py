@@ -159,9 +159,20 @@ class CapKind(Kind):
     elementwise: ClassVar[bool] = False
     """Whether each number of Y depends on the same number of U alone."""
 
+    draws: ClassVar[bool] = False
+    """Whether it takes a random key in training."""
+
     def output_shape(self, shape: Shape) -> Shape:
         """Shape of Y for a total input U of the given shape, both per example."""
         return shape
+
+    def state_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """Shapes of what it carries from step to step, by name: no batch axis."""
+        return {}
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """Shapes of parameters of its own, by name."""
+        return {}
 
     def flops(self, shape: Shape) -> int:
         """Floating-point operations of one forward pass for one example."""

@@ -77,10 +77,20 @@ class TypedCapsule:
         return (self.name,)
 
     @property
+    def state_shapes(self) -> dict[str, Shape]:
+        """Shapes of what the capsule function carries from step to step."""
+        return self.cap.state_shapes(self.total_input)
+
+    @property
+    def cap_shapes(self) -> dict[str, Shape]:
+        """Shapes of parameters of the capsule function's own."""
+        return self.cap.parameter_shapes(self.total_input)
+
+    @property
     def parameter_count(self) -> int:
-        """Number of weights and biases."""
+        """Number of weights, biases and parameters of the capsule function."""
         shapes = [edge.weight_shape for edge in self.edges]
-        shapes.append(self.bias_shape)
+        shapes += [self.bias_shape, *self.cap_shapes.values()]
         return sum([math.prod(shape) for shape in shapes if shape is not None])
 
 

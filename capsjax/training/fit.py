@@ -120,6 +120,7 @@ def _initial(net: Network, optimizer: Any, seed: int, params: Any) -> dict[str, 
         "params": params,
         "state": state,
         "optimizer": optimizer.init(params),
+        "key": jax.random.key(seed),
         "sums": metrics.zero(net),
     }
 
@@ -128,12 +129,20 @@ def _training_step(net: Network, optimizer: Any, on_device: bool) -> Callable[..
     """`step(carry, batch)`; `step(carry, data, order, i)` with data on the device."""
 
     def step(carry, batch):
+        key, own = jax.random.split(carry["key"])
+        given = carry["params"], carry["state"], carry["optimizer"]
         params, state, inner, loss, outputs = optimizer_step(
-            net, optimizer, carry["params"], carry["state"], carry["optimizer"], batch
+            net, optimizer, *given, batch, own
         )
         sums = metrics.of_step(net, loss, outputs, batch)
         sums = {name: carry["sums"][name] + sums[name] for name in sums}
-        return {"params": params, "state": state, "optimizer": inner, "sums": sums}
+        return {
+            "params": params,
+            "state": state,
+            "optimizer": inner,
+            "key": key,
+            "sums": sums,
+        }
 
     def gathered(carry, data, order, i):
         return step(carry, take(data, order[i]))

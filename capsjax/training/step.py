@@ -18,7 +18,12 @@ from capsjax.compiler import Network
 
 
 def algorithm_1(
-    net: Network, params: Any, state: Any, batch: Mapping[str, Any], learning_rate: Any
+    net: Network,
+    params: Any,
+    state: Any,
+    batch: Mapping[str, Any],
+    learning_rate: Any,
+    key: jax.Array | None = None,
 ) -> tuple[Any, Any, jax.Array]:
     """One iteration of the paper's universal backpropagation: plain gradient descent.
 
@@ -28,6 +33,7 @@ def algorithm_1(
         state: State.
         batch: Inputs and targets by name.
         learning_rate: eta, a number or a scalar array (which may be swept by vmap).
+        key: Random key for capsule functions that draw.
 
     Returns:
         `(params, state, loss)`: updated parameters and state, and the loss before.
@@ -48,7 +54,7 @@ def algorithm_1(
     Source: Li & Shan, arXiv 1805.03551, Algorithm 1.
     """
     gradient = jax.value_and_grad(net.loss, has_aux=True)
-    (loss, (_, state)), gradients = gradient(params, state, batch)
+    (loss, (_, state)), gradients = gradient(params, state, batch, key=key)
 
     def descend(parameter, derivative):
         return parameter - (learning_rate * derivative).astype(parameter.dtype)
@@ -63,6 +69,7 @@ def optimizer_step(
     state: Any,
     optimizer_state: Any,
     batch: Mapping[str, Any],
+    key: jax.Array | None = None,
 ) -> tuple[Any, Any, Any, jax.Array, dict[str, jax.Array]]:
     """One step of an optax optimizer.
 
@@ -73,6 +80,7 @@ def optimizer_step(
         state: State.
         optimizer_state: The optimizer's state, `optimizer.init(params)` at first.
         batch: Inputs and targets by name.
+        key: Random key for capsule functions that draw.
 
     Returns:
         `(params, state, optimizer_state, loss, outputs)`.
@@ -80,7 +88,7 @@ def optimizer_step(
     import optax  # here: it adds a quarter to the time of `import jax`
 
     gradient = jax.value_and_grad(net.loss, has_aux=True)
-    (loss, (outputs, state)), gradients = gradient(params, state, batch)
+    (loss, (outputs, state)), gradients = gradient(params, state, batch, key=key)
     updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
     params = optax.apply_updates(params, updates)
     return params, state, optimizer_state, loss, outputs

@@ -162,7 +162,7 @@ def test_every_stage_means_the_same(graph):
     def run(params, inputs, targets):
         programs = [Program(stage.typed, plan(stage.typed)) for stage in stages[1:]]
         found = [p.forward(params, {}, inputs, targets)[0] for p in programs]
-        return found, interpreter.run(stages[0].typed, params, inputs, targets)
+        return found, interpreter.run(stages[0].typed, params, {}, inputs, targets)
 
     found, expected = run(params, inputs, targets)
     for _, outputs in found:

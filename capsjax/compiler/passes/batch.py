@@ -6,6 +6,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
+from capsjax.caps.base import is_plain
 from capsjax.graph.levels import levels
 from capsjax.graph.typed import (
     Reading,
@@ -63,6 +64,8 @@ def _kind(capsule: TypedCapsule) -> Hashable | None:
     unit = capsule.total_input
     edge = capsule.terms[0]
     if capsule.output != unit or math.prod(unit) > MOST_NUMBERS:
+        return None
+    if not is_plain(capsule.cap, unit):
         return None
     for term in capsule.terms:
         if not isinstance(term, TypedEdge) or not isinstance(edge, TypedEdge):

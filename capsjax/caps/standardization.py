@@ -1,0 +1,129 @@
+"""standardize: batch normalization without scale and shift.
+
+With n numbers of a channel in the batch, over examples and all axes but the last,
+
+    training    m = mean(U),  v = mean((U - m)^2),  Y = (U - m) / sqrt(v + epsilon)
+    inference   the same with the running mean and variance in place of m and v
+
+    running mean     <- momentum * running mean + (1 - momentum) m
+    running variance <- momentum * running variance + (1 - momentum) v n / (n - 1)
+
+With r = 1 / sqrt(v + epsilon), the backward rule reads Y alone:
+
+    training    delta = r (dY - mean(dY) - Y mean(dY Y))
+    inference   delta = r dY
+
+Sums are taken in float32 at least. Under `jit` the batch is the whole batch, also where
+its examples lie on several devices.
+"""
+
+import math
+from typing import Annotated, Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from annotated_types import Ge, Gt, Lt
+
+from capsjax.caps.base import Cap, Context, Kept, Own, register_cap
+from capsjax.caps.normalization import wide
+from capsjax.graph.errors import ShapeError
+from capsjax.graph.kinds import Shape
+
+
+@register_cap("standardize")
+class Standardize(Cap):
+    """`Y = (U - mean) / sqrt(variance + epsilon)` for each channel over the batch.
+
+    Batch normalization is this capsule function, then a `channel_scale` edge (gamma)
+    into a capsule with a bias (beta). Running statistics are state: "mean" and
+    "variance", by channel.
+
+    Args:
+        momentum: How much of the running statistics stays at each step. (Where others
+            give the part that is replaced, 0.1, this is 0.9.)
+        epsilon: Added to the variance.
+        unbiased: Whether the running variance takes the unbiased estimate, with n - 1,
+            as in PyTorch; otherwise the mean of squares, as in Keras and Flax.
+
+    Example:
+        >>> import capsjax as cj
+        >>> image = cj.input("image", (8, 8, 3))
+        >>> conv = cj.conv(image, 16, (3, 3), padding="SAME")
+        >>> conv1 = cj.capsule("conv1", conv, cap="standardize", bias=None)
+        >>> norm1 = cj.capsule("norm1", cj.channel_scale(conv1), cap="relu")
+        >>> net = cj.compile(cj.graph(norm1))
+        >>> params, state = net.init(jax.random.key(0))
+        >>> {name: array.shape for name, array in state["conv1"].items()}
+        {'mean': (16,), 'variance': (16,)}
+
+    Source: Ioffe & Szegedy, arXiv 1502.03167, Algorithms 1 and 2.
+    """
+
+    reads: ClassVar[tuple[Kept, ...]] = ("Y",)
+
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
+    epsilon: Annotated[float, Gt(0)] = 1e-5
+    unbiased: bool = True
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if not shape:
+            raise ShapeError(
+                "a scalar U", "channels along the last axis", "leave the norm out"
+            )
+        return shape
+
+    def state_shapes(self, shape: Shape) -> dict[str, Shape]:
+        return {"mean": shape[-1:], "variance": shape[-1:]}
+
+    def initial_state(self, shape: Shape, dtype: Any) -> Own:
+        channels = shape[-1:]
+        return {
+            "mean": jnp.zeros(channels, dtype),
+            "variance": jnp.ones(channels, dtype),
+        }
+
+    def run(self, u: jax.Array, context: Context) -> tuple[jax.Array, Own, Any]:
+        values = wide(u)
+        if not context.train:
+            mean, variance = context.state["mean"], context.state["variance"]
+            r = jax.lax.rsqrt(wide(variance) + self.epsilon)
+            return ((values - mean) * r).astype(u.dtype), context.state, r
+        mean = _mean(values)
+        centered = values - mean
+        variance = _mean(centered * centered)
+        r = jax.lax.rsqrt(variance + self.epsilon)
+        new = self._updated(context.state, mean, variance, u.size // u.shape[-1])
+        return (centered * r).astype(u.dtype), new, r
+
+    def _updated(self, state: Own, mean: Any, variance: Any, count: int) -> Own:
+        if self.unbiased:
+            variance = variance * (count / max(count - 1, 1))
+        return {
+            name: (self.momentum * old + (1 - self.momentum) * now).astype(old.dtype)
+            for name, old, now in (
+                ("mean", state["mean"], mean),
+                ("variance", state["variance"], variance),
+            )
+        }
+
+    def run_backward(
+        self,
+        residual: Any,
+        u: Any,
+        y: Any,
+        dy: jax.Array,
+        u_shape: Shape,
+        context: Context,
+    ) -> tuple[jax.Array, Own]:
+        r, d = residual, wide(dy)
+        if context.train:
+            values = wide(y)
+            d = d - _mean(d) - values * _mean(d * values)
+        return (r * d).astype(dy.dtype), {}
+
+    def flops(self, shape: Shape) -> int:
+        return 5 * math.prod(shape)
+
+
+def _mean(a: jax.Array) -> jax.Array:
+    return jnp.mean(a, tuple(range(a.ndim - 1)))
