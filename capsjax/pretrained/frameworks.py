@@ -1,0 +1,132 @@
+"""from_torch, from_keras: what their tensors are called and how they lie.
+
+Neither framework is imported: arrays by name are enough.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from capsjax.compiler import Network
+from capsjax.pretrained.convert import Convention, convert
+
+Params = dict[str, Any]
+State = dict[str, Any]
+
+
+def _reversed(w: np.ndarray) -> np.ndarray:
+    """[out, in, window...] to [window..., in, out]; [out, in] to [in, out]."""
+    return w.transpose(*range(2, w.ndim), 1, 0) if w.ndim > 1 else w
+
+
+def _by_multiplier(w: np.ndarray) -> np.ndarray:
+    """[window..., channels, multiplier] to [window..., 1, channels * multiplier]."""
+    return w.reshape(*w.shape[:-2], 1, -1)
+
+
+_TORCH = Convention(
+    title="torch",
+    separator=".",
+    weight={},
+    default_weight="weight",
+    bias="bias",
+    shift="bias",
+    state={"mean": "running_mean", "variance": "running_var"},
+    layout={
+        kind: _reversed
+        for kind in ("conv", "depthwise_conv", "conv_transpose", "matmul", "dot")
+    },
+    features=0,
+    channels_first=True,
+    counters=("num_batches_tracked",),
+)
+
+_KERAS = Convention(
+    title="Keras",
+    separator="/",
+    weight={"channel_scale": "gamma", "embed": "embeddings"},
+    default_weight="kernel",
+    bias="bias",
+    shift="beta",
+    state={"mean": "moving_mean", "variance": "moving_variance"},
+    layout={"depthwise_conv": _by_multiplier},
+    features=-1,
+    channels_first=False,
+    counters=("seed_generator_state",),
+)
+
+
+def from_torch(
+    net: Network, tensors: Mapping[str, Any], names: Mapping[str, str] | None = None
+) -> tuple[Params, State]:
+    """Takes weights and running statistics from a PyTorch state dict.
+
+    Layouts are changed as the kind of each edge asks: convolutions from
+    [out, in, window...] to [window..., in, out], matrices from [out, in] to [in, out].
+    Behind a flattened map of channels, which PyTorch flattens channels first, the
+    rows of a matrix are brought into our order.
+
+    Args:
+        net: The network.
+        tensors: `model.state_dict()`, or what `safetensors` read: arrays by name.
+        names: The module there of each capsule: `{"stem": "features.0"}`. A capsule
+            that is not listed is looked for by its own name, with dots for slashes.
+            The running statistics of a capsule belong to the module of the capsule
+            that scales it. Single parameters can be listed, too
+            (`"stem:B": "features.0.bias"`), and entries may stand for many:
+            `"stage{i}/block{j}/conv{k}": "layer{i}.{j-1}.conv{k}"`. Behind a name,
+            `.T` transposes and `[2/3]` takes the second of three parts of the features:
+            `"value": "attn.c_attn.T[3/3]"`.
+
+    Returns:
+        `(params, state)`, as `net.init` returns them, in JAX's default float.
+
+    Raises:
+        ValueError: Something is missing, left over or of another shape; lists all of
+            it.
+
+    Example:
+        >>> import capsjax as cj, numpy as np
+        >>> x = cj.input("x", (4,))
+        >>> net = cj.compile(cj.graph(cj.capsule("digit", cj.matmul(x, 2))))
+        >>> tensors = {"fc.weight": np.ones((2, 4)), "fc.bias": np.zeros(2)}
+        >>> params, state = from_torch(net, tensors, {"digit": "fc"})
+        >>> net.named(params)["digit"]["W"]["x"].shape
+        (4, 2)
+    """
+    return convert(net, dict(tensors), names or {}, _TORCH)
+
+
+def from_keras(
+    net: Network,
+    weights: Mapping[str, Any] | Iterable[Any],
+    names: Mapping[str, str] | None = None,
+) -> tuple[Params, State]:
+    """Takes weights and running statistics from a Keras model.
+
+    Args:
+        net: The network.
+        weights: `model.weights`, or arrays by path.
+        names: The layer there of each capsule, `{"stem": "conv1_conv"}`; more can be
+            said as for `from_torch`.
+
+    Returns:
+        `(params, state)`, as `net.init` returns them, in JAX's default float.
+
+    Raises:
+        ValueError: Something is missing, left over or of another shape; lists all of
+            it.
+
+    Example:
+        >>> import capsjax as cj, numpy as np
+        >>> x = cj.input("x", (4,))
+        >>> net = cj.compile(cj.graph(cj.capsule("digit", cj.matmul(x, 2))))
+        >>> weights = {"fc/kernel": np.ones((4, 2)), "fc/bias": np.zeros(2)}
+        >>> params, state = from_keras(net, weights, {"digit": "fc"})
+        >>> net.named(params)["digit"]["W"]["x"].shape
+        (4, 2)
+    """
+    if not isinstance(weights, Mapping):
+        weights = {each.path: each for each in weights}
+    return convert(net, dict(weights), names or {}, _KERAS)
