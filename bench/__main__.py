@@ -12,7 +12,16 @@ from bench.measure import WorkerError, measure
 from bench.problems import OPTIMIZERS, PROBLEMS
 from bench.report import table
 
-PACKAGES = ("jax", "jaxlib", "optax", "equinox", "flax", "capsjax")
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "optax",
+    "equinox",
+    "flax",
+    "keras",
+    "torch",
+    "capsjax",
+)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

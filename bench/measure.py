@@ -21,7 +21,11 @@ class WorkerError(RuntimeError):
 def run_worker(**request) -> dict:
     """Runs one task of `bench.worker` in a fresh process."""
     # A compilation cache on disk would let one measurement warm the next.
-    environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    environment = {
+        **os.environ,
+        "JAX_ENABLE_COMPILATION_CACHE": "false",
+        "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",
+    }
     command = [sys.executable, "-m", "bench.worker", json.dumps(request)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
@@ -102,7 +106,7 @@ def _condense(seconds: dict, first: dict, peer: str) -> dict:
 def _add_compile_ratios(figures: dict) -> None:
     """Relates trace and compile time to the fastest of the others than capsjax."""
     key = "trace_and_compile_s"
-    others = [row[key] for peer, row in figures.items() if peer != OURS and key in row]
-    for row in figures.values():
-        if others and key in row:
-            row["compile_ratio"] = row[key] / min(others)
+    known = {peer: row for peer, row in figures.items() if row.get(key) is not None}
+    others = [row[key] for peer, row in known.items() if peer != OURS]
+    for row in known.values() if others else ():
+        row["compile_ratio"] = row[key] / min(others)

@@ -16,6 +16,7 @@ _COLUMNS = (
     ("1st step s", "first_step_s", lambda x: f"{x:.2f}"),
     ("peak MiB", "peak_rss", lambda x: f"{x / _MEBIBYTE:.0f}"),
     ("XLA MiB", "program_memory", lambda x: f"{x / _MEBIBYTE:.1f}"),
+    ("kept MiB", "residual", lambda x: f"{x / _MEBIBYTE:.1f}"),
 )
 
 

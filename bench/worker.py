@@ -44,44 +44,22 @@ def first_call(problem, optimizer, peer) -> dict:
     jax.block_until_ready(jax.numpy.zeros(8) + 1)  # starts the backend
     imported = psutil.Process().memory_info().rss
     program = models.build(peer, problem, optimizer)
-    batch = jax.device_put(problem.batch())
-    jax.block_until_ready(batch)
+    batch = program.put(problem.batch())
 
     start = time.perf_counter()
-    lowered = program.lower(batch)
-    traced = time.perf_counter()
-    compiled = lowered.compile()
-    done = time.perf_counter()
-    program.jitted = compiled
+    compiled = program.compile(batch)
     jax.block_until_ready(program.step(batch))
     stepped = time.perf_counter()
     jax.block_until_ready(program.step(batch))
-
-    trace_s = traced - start + program.declared_s
+    peak = peak_rss() - imported
     return {
-        "trace_s": trace_s,
-        "compile_s": done - traced,
-        "trace_and_compile_s": trace_s + done - traced,
-        "first_step_s": stepped - start + program.declared_s,
-        "peak_rss": peak_rss() - imported,
-        **program_memory(compiled),
-    }
-
-
-def program_memory(compiled) -> dict:
-    """Bytes that XLA plans for the step beyond its arguments; None where unknown."""
-    compiled = getattr(compiled, "compiled", compiled)  # Equinox and Flax wrap it
-    try:
-        plan = compiled.memory_analysis()
-        temp, output = plan.temp_size_in_bytes, plan.output_size_in_bytes
-        # A donated argument is an output's memory already.
-        new_output = output - plan.alias_size_in_bytes
-    except (AttributeError, NotImplementedError, TypeError):
-        return {"program_temp": None, "program_output": None, "program_memory": None}
-    return {
-        "program_temp": temp,
-        "program_output": new_output,
-        "program_memory": temp + new_output,
+        "trace_s": None,
+        "compile_s": None,
+        "trace_and_compile_s": None,
+        **compiled,
+        "first_step_s": stepped - start + getattr(program, "declared_s", 0),
+        "peak_rss": peak,
+        "residual": program.residual_bytes(batch),
     }
 
 
@@ -92,11 +70,10 @@ def steps(problem, optimizer, peers, rounds, budget_s) -> dict:
     machine that slows down or a neighbor that wakes up falls on all alike.
     """
     programs = {peer: models.build(peer, problem, optimizer) for peer in peers}
-    batch = jax.device_put(problem.batch())
-    jax.block_until_ready(batch)
-    for program in programs.values():
-        jax.block_until_ready(program.step(batch))  # compiles
-    once = {peer: _timed(program, batch) for peer, program in programs.items()}
+    batches = {peer: program.put(problem.batch()) for peer, program in programs.items()}
+    for peer, program in programs.items():
+        jax.block_until_ready(program.step(batches[peer]))  # compiles
+    once = {peer: _timed(programs[peer], batches[peer]) for peer in peers}
 
     # Quick steps are repeated within a round, after some that are not counted: the
     # peer before has left the caches full of its own arrays.
@@ -110,8 +87,8 @@ def steps(problem, optimizer, peers, rounds, budget_s) -> dict:
     for number in range(rounds):
         for peer in rotated(peers, number):
             for _ in range(unmeasured):
-                _timed(programs[peer], batch)
-            times = [_timed(programs[peer], batch) for _ in range(repeats)]
+                _timed(programs[peer], batches[peer])
+            times = [_timed(programs[peer], batches[peer]) for _ in range(repeats)]
             seconds[peer].append(statistics.median(times))
     return {"seconds": seconds, "steps_per_round": repeats}
 

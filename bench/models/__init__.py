@@ -2,11 +2,25 @@
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 
 from bench.problems import Problem
 
-# peer -> module, the package it needs, the problems it has (None: all).
+_SHALLOW = ("mlp", "lenet-5", "capsnet", "deep-mlp")
+_DEEP = ("resnet-18", "densenet-bc-40-12", "inception", "capsnet-decoder")
+
+# peer -> module and function in it, the package it needs, the problems it has.
 _PEERS = {
+    "hand": ("hand.build", "jax", _SHALLOW + _DEEP),
+    "hand-scan": ("hand_scan.build", "jax", ("deep-mlp",)),
+    "equinox": ("equinox_models.build", "equinox", _SHALLOW),
+    "flax": ("flax_models.build", "flax", _SHALLOW + _DEEP),
+    "keras": ("keras_models.build", "keras", _DEEP),
+    "torch": ("torch_models.eager", "torch", ("capsnet", *_DEEP)),
+    "torch-compile": ("torch_models.compiled", "torch", ("capsnet", *_DEEP)),
+    "capsjax": ("ours.build", "capsjax", _SHALLOW),
+}
+PEERS = {
     "hand": ("bench.models.hand", "jax", None),
     "hand-scan": ("bench.models.hand_scan", "jax", ("deep-mlp",)),
     "equinox": ("bench.models.equinox_models", "equinox", None),
@@ -23,19 +37,15 @@ def installed(peer: str) -> bool:
 
 def covers(peer: str, problem: str) -> bool:
     """Says whether a peer has a version of this problem."""
-    only = _PEERS[peer][2]
-    return only is None or problem in only
+    return problem in _PEERS[peer][2]
 
 
-def load(peer: str):
-    """Imports a peer's module, and with it the framework."""
-    return importlib.import_module(_PEERS[peer][0])
+def load(peer: str) -> Callable:
+    """Imports a peer's module, and with it the framework; returns what builds."""
+    module, function = _PEERS[peer][0].split(".")
+    return getattr(importlib.import_module(f"bench.models.{module}"), function)
 
 
 def build(peer: str, problem: Problem, optimizer: str = "adam", seed: int = 0):
     """Builds a peer's `Program` for a problem, from the shared weights."""
-    import optax  # late: the harness's own process stays light
-
-    # The learning rates suit all four networks; no speed depends on them.
-    update = {"adam": optax.adam(1e-3), "sgd": optax.sgd(1e-2)}[optimizer]
-    return load(peer).build(problem, update, problem.values(seed))
+    return load(peer)(problem, optimizer, problem.values(seed))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bench.models.hand import cross_entropy, margin_loss, squash
-from bench.models.program import Program
+from bench.models.program import Program, update_rule
 from bench.problems import ROUTING_ITERATIONS, Problem, Values
 
 # Losses and squash are plain functions of arrays: the same in every framework.
@@ -104,7 +104,7 @@ class CapsNet(eqx.Module):
         return upper
 
 
-def build(problem: Problem, optimizer, values: Values) -> Program:
+def build(problem: Problem, optimizer: str, values: Values) -> Program:
     if problem.name == "lenet-5":
         model, loss_of = LeNet(values), cross_entropy
     elif problem.name == "capsnet":
@@ -112,20 +112,31 @@ def build(problem: Problem, optimizer, values: Values) -> Program:
     else:
         model, loss_of = mlp(problem, values), cross_entropy
 
-    @eqx.filter_value_and_grad
-    def loss_and_grad(model, batch):
+    update = update_rule(optimizer)
+
+    def loss(model, batch):
         x, labels = batch
         if x.ndim == 4:
             x = x.transpose(0, 3, 1, 2)  # one channel: only a change of shape
         return loss_of(jax.vmap(model)(x), labels)
 
+    loss_and_grad = eqx.filter_value_and_grad(loss)
+
     @eqx.filter_jit(donate="all-except-first")
     def step(batch, model, opt_state):
         loss, grads = loss_and_grad(model, batch)
         params = eqx.filter(model, eqx.is_array)
-        updates, opt_state = optimizer.update(grads, opt_state, params)
+        updates, opt_state = update.update(grads, opt_state, params)
         return loss, (eqx.apply_updates(model, updates), opt_state)
 
     # A copy, because numpy's own memory cannot be donated.
     model = jax.tree.map(lambda x: x.copy() if eqx.is_array(x) else x, model)
-    return Program(step, (model, optimizer.init(eqx.filter(model, eqx.is_array))))
+    return Program(
+        step,
+        (model, update.init(eqx.filter(model, eqx.is_array))),
+        loss=lambda params, static, batch: (
+            loss(eqx.combine(params, static), batch),
+            None,
+        ),
+        split=lambda carry: eqx.partition(carry[0], eqx.is_array),
+    )

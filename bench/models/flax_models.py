@@ -6,8 +6,16 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from bench.models.hand import cross_entropy, margin_loss, route, squash
-from bench.models.program import Program
+from bench.models.flax_deep import Network
+from bench.models.hand import (
+    cross_entropy,
+    margin_loss,
+    masked,
+    reconstruction_loss,
+    route,
+    squash,
+)
+from bench.models.program import Program, update_rule
 from bench.problems import Problem, Values
 
 # Losses, squash and routing are plain functions of arrays: the same in every framework.
@@ -79,6 +87,25 @@ class CapsNet(nnx.Module):
         return route(jnp.einsum("bli,luoi->bluo", lower, self.vote[...]))
 
 
+class CapsNetDecoder(nnx.Module):
+    """CapsNet and three dense layers that draw its input again."""
+
+    def __init__(self, values: Values, rngs: nnx.Rngs):
+        self.capsnet = CapsNet(values, rngs)
+        self.layers = nnx.List(
+            _fill(nnx.Linear(*weights["W"].shape, rngs=rngs), weights)
+            for name, weights in values.items()
+            if "decoder" in name
+        )
+
+    def __call__(self, x, labels):
+        upper = self.capsnet(x)
+        h = masked(upper, labels)
+        for layer in self.layers[:-1]:
+            h = nnx.relu(layer(h))
+        return upper, nnx.sigmoid(self.layers[-1](h))
+
+
 class NNXProgram(Program):
     """A step that changes model and optimizer in place, and returns the loss alone."""
 
@@ -86,20 +113,43 @@ class NNXProgram(Program):
         return self.jitted(batch, *self.carry)
 
 
-def build(problem: Problem, optimizer, values: Values) -> Program:
+def _model(problem: Problem, values: Values):
+    """A model, and its loss `(model, x, labels) -> loss`."""
     rngs = nnx.Rngs(0)
-    if problem.name == "lenet-5":
-        model, loss_of = LeNet(values, rngs), cross_entropy
+    if problem.name == "capsnet-decoder":
+
+        def both(model, x, labels):
+            upper, found = model(x, labels)
+            return margin_loss(upper, labels) + reconstruction_loss(x, found)
+
+        return CapsNetDecoder(values, rngs), both
+    if problem.architecture:
+        model, output_loss = Network(problem, values, rngs), cross_entropy
+    elif problem.name == "lenet-5":
+        model, output_loss = LeNet(values, rngs), cross_entropy
     elif problem.name == "capsnet":
-        model, loss_of = CapsNet(values, rngs), margin_loss
+        model, output_loss = CapsNet(values, rngs), margin_loss
     else:
-        model, loss_of = MLP(problem, values, rngs), cross_entropy
+        model, output_loss = MLP(problem, values, rngs), cross_entropy
+    return model, lambda model, x, labels: output_loss(model(x), labels)
+
+
+def build(problem: Problem, optimizer: str, values: Values) -> Program:
+    model, loss_of = _model(problem, values)
 
     @nnx.jit(donate_argnames=("model", "optimizer"))
     def step(batch, model, optimizer):
-        x, labels = batch
-        loss, grads = nnx.value_and_grad(lambda model: loss_of(model(x), labels))(model)
+        loss, grads = nnx.value_and_grad(lambda model: loss_of(model, *batch))(model)
         optimizer.update(model, grads)
         return loss
 
-    return NNXProgram(step, (model, nnx.Optimizer(model, optimizer, wrt=nnx.Param)))
+    graph = nnx.graphdef(model)
+
+    def loss(parameters, rest, batch):
+        model = nnx.merge(graph, parameters, rest, copy=True)
+        return loss_of(model, *batch), nnx.state(model, nnx.Not(nnx.Param))
+
+    carry = (model, nnx.Optimizer(model, update_rule(optimizer), wrt=nnx.Param))
+    return NNXProgram(
+        step, carry, loss=loss, split=lambda carry: nnx.state(carry[0], nnx.Param, ...)
+    )

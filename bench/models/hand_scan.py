@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bench.models.hand import cross_entropy, dense, training_step
+from bench.models.hand import cross_entropy, dense, own, stateless, training_step
 from bench.models.program import Program
 from bench.problems import Problem, Values
 
@@ -23,11 +23,8 @@ def deep_mlp(params, batch):
     return cross_entropy(dense(params["logits"], x), labels)
 
 
-def build(problem: Problem, optimizer, values: Values) -> Program:
+def build(problem: Problem, optimizer: str, values: Values) -> Program:
     hidden = [values[layer.name] for layer in problem.layers[:-1]]
     stacked = {key: np.stack([layer[key] for layer in hidden]) for key in ("W", "B")}
-    params = jax.tree.map(
-        lambda value: jnp.array(value, copy=True),
-        {"hidden": stacked, "logits": values["logits"]},
-    )
-    return training_step(deep_mlp, optimizer, params)
+    params = own({"hidden": stacked, "logits": values["logits"]})
+    return training_step(stateless(deep_mlp), optimizer, params, {})

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 import capsjax as cj
-from bench.models.program import Program
+from bench.models.program import Program, update_rule
 from bench.problems import Problem, Values
 
 ZOO = ("lenet-5", "capsnet")
@@ -69,7 +69,7 @@ def _own(value):
     return jnp.array(value, copy=True)
 
 
-def build(problem: Problem, optimizer, values: Values) -> Program:
+def build(problem: Problem, optimizer: str, values: Values) -> Program:
     declared = graph(problem)
     start = time.perf_counter()
     net = cj.compile(declared)
@@ -80,14 +80,19 @@ def build(problem: Problem, optimizer, values: Values) -> Program:
     params = net.from_named(named(net.named(params), order, problem, values))
     (source,) = (each.name for each in declared.inputs)
     (target,) = (name for name, _ in declared.losses)
-    value_and_grad = jax.value_and_grad(net.loss, has_aux=True)
+    update = update_rule(optimizer)
+
+    def loss_of(params, state, batch):
+        batch = dict(zip((source, target), batch, strict=True))
+        loss, (_, state) = net.loss(params, state, batch, train=True)
+        return loss, state
 
     @functools.partial(jax.jit, donate_argnums=(1, 2, 3))
     def step(batch, params, state, opt_state):
-        batch = dict(zip((source, target), batch, strict=True))
-        (loss, (_, state)), grads = value_and_grad(params, state, batch, train=True)
-        updates, opt_state = optimizer.update(grads, opt_state, params)
+        value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
+        (loss, state), grads = value_and_grad(params, state, batch)
+        updates, opt_state = update.update(grads, opt_state, params)
         return loss, (optax.apply_updates(params, updates), state, opt_state)
 
-    carry = (params, state, optimizer.init(params))
-    return Program(step, carry, declared_s)
+    carry = (params, state, update.init(params))
+    return Program(step, carry, declared_s, loss_of)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bench.worker import program_memory
+from bench.models.program import program_memory
 
 
 @dataclasses.dataclass
