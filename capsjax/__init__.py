@@ -13,6 +13,7 @@ from capsjax import weightings as weightings
 from capsjax import zoo as zoo
 from capsjax.caps import Cap as Cap
 from capsjax.caps import register_cap as register_cap
+from capsjax.caps.layers import register_layer as register_layer
 from capsjax.compiler import Network as Network
 from capsjax.compiler import compile as compile
 from capsjax.compiler import explain as explain

@@ -23,6 +23,7 @@ from capsjax.caps.drawing import Dropout as dropout
 from capsjax.caps.drawing import DropPath as drop_path
 from capsjax.caps.drawing import Noise as noise
 from capsjax.caps.drawing import SpatialDropout as spatial_dropout
+from capsjax.caps.equinox_layer import EquinoxLayer as equinox
 from capsjax.caps.normalization import GroupNorm as group_norm
 from capsjax.caps.normalization import LayerNorm as layer_norm
 from capsjax.caps.normalization import RmsNorm as rms_norm
@@ -45,6 +46,7 @@ __all__ = [
     "drop_path",
     "dropout",
     "elu",
+    "equinox",
     "gelu",
     "global_avg_pool",
     "group_norm",
