@@ -16,6 +16,9 @@ U at once, because Y may have lost what the loss needs (softmax of logits +-1e4 
     log_softmax, cross_entropy     the same
     sigmoid, binary_cross_entropy  L = mean of softplus(U) - T U,
                                    dL/dU = (sigmoid(U) - T) / count
+
+Losses are computed and returned in float32 at least, whatever the type of Y; gradients
+have the type of what they are by.
 """
 
 import dataclasses
@@ -27,6 +30,7 @@ import jax
 import jax.numpy as jnp
 
 from capsjax.caps.activations import Sigmoid
+from capsjax.caps.base import wide
 from capsjax.caps.distributions import LogSoftmax, Softmax
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import LOSSES, CapKind, LossKind, Registry, Shape
@@ -82,10 +86,11 @@ class MeanSquaredError(Loss):
     """`L = mean of (Y - T)^2` over the numbers of an example's output."""
 
     def value(self, y: jax.Array, t: jax.Array) -> jax.Array:
-        return jnp.mean((y - t) ** 2, axis=tuple(range(1, y.ndim)))
+        return jnp.mean((wide(y) - wide(t)) ** 2, axis=tuple(range(1, y.ndim)))
 
     def gradient(self, y: jax.Array, t: jax.Array) -> jax.Array:
-        return (y - t) * (2 / math.prod(y.shape[1:]))
+        gradient = (wide(y) - wide(t)) * (2 / math.prod(y.shape[1:]))
+        return gradient.astype(y.dtype)
 
 
 @register_loss("cross_entropy")
@@ -105,7 +110,7 @@ class CrossEntropy(Loss):
             )
 
     def value(self, y: jax.Array, t: jax.Array) -> jax.Array:
-        return _per_example(-jnp.sum(_times_log(t, y), axis=-1))
+        return _per_example(-jnp.sum(_times_log(wide(t), wide(y)), axis=-1))
 
 
 @register_loss("binary_cross_entropy")
@@ -121,6 +126,7 @@ class BinaryCrossEntropy(Loss):
             )
 
     def value(self, y: jax.Array, t: jax.Array) -> jax.Array:
+        y, t = wide(y), wide(t)
         terms = _times_log(t, y) + _times_log(1 - t, 1 - y)
         return -jnp.mean(terms, axis=tuple(range(1, y.ndim)))
 
@@ -143,6 +149,7 @@ class Margin(Loss):
             raise ShapeError("a scalar output", "one number a class", "another loss")
 
     def value(self, y: jax.Array, t: jax.Array) -> jax.Array:
+        y, t = wide(y), wide(t)
         present = t * jax.nn.relu(self.positive - y) ** 2
         absent = (1 - t) * jax.nn.relu(y - self.negative) ** 2
         return _per_example(jnp.sum(present + self.down_weight * absent, axis=-1))
@@ -158,23 +165,26 @@ class Pair:
 
 def _logits_value(u: jax.Array, t: jax.Array) -> jax.Array:
     """`logsumexp(U) - sum T U`, the largest logit taken off before, not after."""
-    return _per_example(-jnp.sum(t * jax.nn.log_softmax(u), axis=-1))
+    return _per_example(-jnp.sum(wide(t) * jax.nn.log_softmax(wide(u)), axis=-1))
 
 
 def _logits_gradient(u: jax.Array, t: jax.Array) -> jax.Array:
+    t = wide(t)
     total = jnp.sum(t, axis=-1, keepdims=True)
-    positions = math.prod(u.shape[1:-1])
-    return (total * jax.nn.softmax(u) - t) / positions
+    gradient = (total * jax.nn.softmax(wide(u)) - t) / math.prod(u.shape[1:-1])
+    return gradient.astype(u.dtype)
 
 
 def _sigmoid_value(u: jax.Array, t: jax.Array) -> jax.Array:
     """`softplus(U) - T U` without the difference of two large numbers."""
+    u, t = wide(u), wide(t)
     terms = t * jax.nn.softplus(-u) + (1 - t) * jax.nn.softplus(u)
     return jnp.mean(terms, axis=tuple(range(1, u.ndim)))
 
 
 def _sigmoid_gradient(u: jax.Array, t: jax.Array) -> jax.Array:
-    return (jax.nn.sigmoid(u) - t) / math.prod(u.shape[1:])
+    gradient = (jax.nn.sigmoid(wide(u)) - wide(t)) / math.prod(u.shape[1:])
+    return gradient.astype(u.dtype)
 
 
 PAIRS: dict[tuple[type, type], Pair] = {

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Len
 
-from capsjax.caps.base import Cap, Kept, register_cap
-from capsjax.caps.normalization import wide
+from capsjax.caps.base import Cap, Kept, register_cap, wide
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Count, Shape
 

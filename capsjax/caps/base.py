@@ -15,7 +15,9 @@ and override the general form, `run` and `run_backward`, which the compiler call
 
 State is never differentiated: neither Y by it, nor it by U.
 
-All arrays carry a leading batch axis; shapes in the rules are per example.
+All arrays carry a leading batch axis; shapes in the rules are per example. Y has the
+type of U, and dL/dU that of dL/dY. Sums, exponentials and logarithms of the library's
+functions are taken in float32 at least (`wide`), whatever that type is.
 """
 
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -93,6 +95,11 @@ class Cap(CapKind):
     def initial_parameters(self, key: jax.Array, shape: Shape, dtype: Any) -> Own:
         """Draws the function's own parameters; zeros, if nothing else is said."""
         return {k: jnp.zeros(s, dtype) for k, s in self.parameter_shapes(shape).items()}
+
+
+def wide(array: jax.Array) -> jax.Array:
+    """The array in float32 at least: sums of many halves lose their digits."""
+    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
 def is_plain(cap: CapKind, shape: Shape) -> bool:

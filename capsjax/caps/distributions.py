@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from capsjax.caps.base import Cap, Kept, register_cap
+from capsjax.caps.base import Cap, Kept, register_cap, wide
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Shape
 
@@ -32,10 +32,12 @@ class Softmax(_OverLastAxis):
     output: ClassVar[str] = "probabilities"
 
     def forward(self, u: jax.Array) -> jax.Array:
-        return jax.nn.softmax(u)
+        return jax.nn.softmax(wide(u)).astype(u.dtype)
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
-        return y * (dy - jnp.sum(y * dy, axis=-1, keepdims=True))
+        p, d = wide(y), wide(dy)
+        delta = p * (d - jnp.sum(p * d, axis=-1, keepdims=True))
+        return delta.astype(dy.dtype)
 
 
 @register_cap("log_softmax")
@@ -45,7 +47,9 @@ class LogSoftmax(_OverLastAxis):
     output: ClassVar[str] = "log_probabilities"
 
     def forward(self, u: jax.Array) -> jax.Array:
-        return jax.nn.log_softmax(u)
+        return jax.nn.log_softmax(wide(u)).astype(u.dtype)
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
-        return dy - jnp.exp(y) * jnp.sum(dy, axis=-1, keepdims=True)
+        d = wide(dy)
+        delta = d - jnp.exp(wide(y)) * jnp.sum(d, axis=-1, keepdims=True)
+        return delta.astype(dy.dtype)

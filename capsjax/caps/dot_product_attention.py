@@ -8,7 +8,8 @@ U holds queries Q, keys K and values V. For each head, with d numbers of each ve
     dQ = dS K / sqrt(d),   dK = dS^T Q / sqrt(d)
 
 P has as many numbers as the sequence has pairs, so it is not kept: the gradient reads U
-and computes P again. The softmax is taken in float32 at least.
+and computes P again. The softmax and all sums are taken in float32 at least; where P
+meets other arrays it is rounded to the type of U.
 
 On CPU, where P is large, the heads are computed in turn, so that P of one head alone is
 in memory. Measured on 2 cores, float32, 12 heads of 64 (all at once -> in turn):
@@ -27,7 +28,6 @@ import jax
 import jax.numpy as jnp
 
 from capsjax.caps.base import Cap, register_cap
-from capsjax.caps.normalization import wide
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Count, Shape
 
@@ -81,22 +81,24 @@ class Attention(Cap):
 
     def forward(self, u: jax.Array) -> jax.Array:
         def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
-            return self._pattern(query, key) @ value
+            p = self._pattern(query, key).astype(u.dtype)
+            return _product(p, value)
 
-        return _join(_by_head(attend, self._split(u)))
+        return _join(_by_head(attend, self._split(u))).astype(u.dtype)
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
         def gradient(
             query: jax.Array, key: jax.Array, value: jax.Array, dy: jax.Array
         ) -> tuple[jax.Array, jax.Array, jax.Array]:
             p = self._pattern(query, key)
-            dp, seen = wide(dy @ value.mT), wide(p)
-            ds = seen * (dp - jnp.sum(seen * dp, axis=-1, keepdims=True))
-            ds = (ds / math.sqrt(query.shape[-1])).astype(u.dtype)
-            return ds @ key, ds.mT @ query, p.mT @ dy
+            dp = _product(dy, value.mT)
+            ds = p * (dp - jnp.sum(p * dp, axis=-1, keepdims=True))
+            ds = (ds / math.sqrt(query.shape[-1])).astype(dy.dtype)
+            d_value = _product(p.astype(dy.dtype).mT, dy)
+            return _product(ds, key), _product(ds.mT, query), d_value
 
         parts = _by_head(gradient, (*self._split(u), *self._split(dy[:, None])))
-        return jnp.stack([_join(part) for part in parts], axis=1)
+        return jnp.stack([_join(part) for part in parts], axis=1).astype(dy.dtype)
 
     def _split(self, u: jax.Array) -> tuple[jax.Array, ...]:
         """[B, slots, sequence, features] to [heads, B, sequence, d] for each slot."""
@@ -105,18 +107,24 @@ class Attention(Cap):
 
     def _pattern(self, query: jax.Array, key: jax.Array) -> jax.Array:
         """P, a row for each query."""
-        scores = wide(query @ key.mT) / math.sqrt(query.shape[-1])
+        scores = _product(query, key.mT) / math.sqrt(query.shape[-1])
         if self.causal:
             row, column = (
                 jax.lax.broadcasted_iota(jnp.int32, scores.shape[-2:], axis)
                 for axis in (0, 1)
             )
             scores = jnp.where(column <= row, scores, -jnp.inf)
-        return jax.nn.softmax(scores).astype(query.dtype)
+        return jax.nn.softmax(scores)
 
     def flops(self, shape: Shape) -> int:
         _, sequence, features = shape
         return (4 * features + 5 * self.heads) * sequence**2
+
+
+def _product(a: jax.Array, b: jax.Array) -> jax.Array:
+    """`a b`, added up in float32 at least, whatever the types of a and b."""
+    dtype = jnp.promote_types(jnp.promote_types(a.dtype, b.dtype), jnp.float32)
+    return jnp.matmul(a, b, preferred_element_type=dtype)
 
 
 def _join(y: jax.Array) -> jax.Array:

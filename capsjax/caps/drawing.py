@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar
 import jax
 from annotated_types import Ge, Lt
 
-from capsjax.caps.base import Cap, Context, Kept, Own, register_cap
+from capsjax.caps.base import Cap, Context, Kept, Own, register_cap, wide
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Shape
 
@@ -134,8 +134,10 @@ class Noise(Cap):
     def run(self, u: jax.Array, context: Context) -> tuple[jax.Array, Own, Any]:
         if not context.train:
             return u, {}, None
-        drawn = jax.random.normal(context.key, u.shape, u.dtype)
-        return u + self.deviation * drawn, {}, None
+        # Of a narrower type the tails would be cut off.
+        values = wide(u)
+        drawn = jax.random.normal(context.key, u.shape, values.dtype)
+        return (values + self.deviation * drawn).astype(u.dtype), {}, None
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
         return dy

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Gt
 
-from capsjax.caps.base import Cap, register_cap
+from capsjax.caps.base import Cap, register_cap, wide
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Count, Shape
 
@@ -155,8 +155,3 @@ class RmsNorm(_Norm):
     centered: ClassVar[bool] = False
 
     epsilon: Epsilon = dataclasses.field(default=1e-6, kw_only=True)
-
-
-def wide(array: jax.Array) -> jax.Array:
-    """The array in float32 at least: sums of many halves lose their digits."""
-    return array.astype(jnp.promote_types(array.dtype, jnp.float32))

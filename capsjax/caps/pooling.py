@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from annotated_types import Len
 
 from capsjax.caps import pooling_kernels as kernels
-from capsjax.caps.base import Cap, Kept, register_cap
+from capsjax.caps.base import Cap, Kept, register_cap, wide
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Count, NonNegative, Shape
 from capsjax.graph.windows import Pads, explicit_padding, output_sizes
@@ -69,7 +69,8 @@ class MaxPool(_Pool):
         return kernels.max_pool(u, *self.geometry(u.shape[1:]))
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
-        return kernels.max_pool_gradient(u, y, dy, *self.geometry(u_shape[1:]))
+        geometry = self.geometry(u_shape[1:])
+        return kernels.max_pool_gradient(u, y, wide(dy), *geometry).astype(dy.dtype)
 
 
 @register_cap("avg_pool")
@@ -79,10 +80,13 @@ class AvgPool(_Pool):
     reads: ClassVar[tuple[Kept, ...]] = ()
 
     def forward(self, u: jax.Array) -> jax.Array:
-        return kernels.average_pool(u, *self.geometry(u.shape[1:]))
+        y = kernels.average_pool(wide(u), *self.geometry(u.shape[1:]))
+        return y.astype(u.dtype)
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
-        return kernels.average_pool_gradient(dy, u_shape, *self.geometry(u_shape[1:]))
+        geometry = self.geometry(u_shape[1:])
+        delta = kernels.average_pool_gradient(wide(dy), u_shape, *geometry)
+        return delta.astype(dy.dtype)
 
 
 @register_cap("global_avg_pool")
@@ -101,7 +105,7 @@ class GlobalAvgPool(Cap):
         return shape[-1:]
 
     def forward(self, u: jax.Array) -> jax.Array:
-        return jnp.mean(u, axis=tuple(range(1, u.ndim - 1)))
+        return jnp.mean(wide(u), axis=tuple(range(1, u.ndim - 1))).astype(u.dtype)
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
         spatial = u_shape[1:-1]

@@ -78,7 +78,7 @@ def max_pool_gradient(
     """du: each window's dy, at its first maximum."""
     if not _is_unrolled(window):
         pool = partial(_reduce_max, window=window, stride=stride, padding=padding)
-        return jax.vjp(pool, u)[1](dy)[0]
+        return jax.vjp(pool, u.astype(dy.dtype))[1](dy)[0]
     first = _first_maximum(materialize(u), y, window, stride, padding)
     if _is_disjoint(window, stride):
         du = jnp.where(_spread(first) == _positions(window), _spread(dy), 0)

@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Ge, Le
 
-from capsjax.caps.base import Cap, register_cap
+from capsjax.caps.base import Cap, register_cap, wide
 from capsjax.caps.vectors import squash, squash_gradient
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Shape
@@ -63,12 +63,13 @@ class Route(Cap):
         return shape[1:]
 
     def forward(self, u: jax.Array) -> jax.Array:
-        return self._iterate(_turn(u))[-1].vector
+        return self._iterate(_turn(wide(u)))[-1].vector.astype(u.dtype)
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
-        votes = _turn(u)
+        votes = _turn(wide(u))
         first, *later = self._iterate(votes)
-        du, db, dv = jnp.zeros((), u.dtype), jnp.zeros((), u.dtype), dy
+        du, db = jnp.zeros((), votes.dtype), jnp.zeros((), votes.dtype)
+        dv = wide(dy)
         before = [first, *later][:-1]
         for this, last in zip(later[::-1], before[::-1], strict=True):
             ds = squash_gradient(this.total, dv)
@@ -78,7 +79,7 @@ class Route(Cap):
             dv = _weighted_sum(db, votes)
         ds = squash_gradient(first.total, dv)
         du = du + first.coupling * ds[:, :, None]
-        return _turn(jnp.broadcast_to(du, votes.shape))
+        return _turn(jnp.broadcast_to(du, votes.shape).astype(dy.dtype))
 
     def _iterate(self, votes: jax.Array) -> list[_Iteration]:
         """All iterations; the first needs no softmax, its couplings are equal."""

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from capsjax.caps.base import Cap, register_cap
+from capsjax.caps.base import Cap, register_cap, wide
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Shape
 
@@ -56,17 +56,18 @@ class Multiply(Cap):
         return shape[1:]
 
     def forward(self, u: jax.Array) -> jax.Array:
-        return jnp.prod(u, axis=1)
+        return jnp.prod(wide(u), axis=1).astype(u.dtype)
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
         if u_shape[1] == 2:
             return dy[:, None] * u[:, ::-1]
         # Products of the slots before each, times products of those behind it.
-        ones = jnp.ones_like(u[:, :1])
-        before = jnp.concatenate([ones, u[:, :-1]], axis=1)
-        behind = jnp.concatenate([u[:, 1:], ones], axis=1)
+        x, d = wide(u), wide(dy)
+        ones = jnp.ones_like(x[:, :1])
+        before = jnp.concatenate([ones, x[:, :-1]], axis=1)
+        behind = jnp.concatenate([x[:, 1:], ones], axis=1)
         others = jax.lax.cumprod(before, 1) * jax.lax.cumprod(behind, 1, reverse=True)
-        return dy[:, None] * others
+        return (d[:, None] * others).astype(dy.dtype)
 
 
 @register_cap("mask")
@@ -101,8 +102,8 @@ class Mask(Cap):
         return u[..., :-1] * u[..., -1:]
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
-        along = jnp.sum(u[..., :-1] * dy, axis=-1, keepdims=True)
-        return jnp.concatenate([u[..., -1:] * dy, along], axis=-1)
+        along = jnp.sum(wide(u[..., :-1]) * wide(dy), axis=-1, keepdims=True)
+        return jnp.concatenate([u[..., -1:] * dy, along.astype(dy.dtype)], axis=-1)
 
     def flops(self, shape: Shape) -> int:
         return math.prod(self.output_shape(shape))

@@ -24,8 +24,7 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Ge, Gt, Lt
 
-from capsjax.caps.base import Cap, Context, Kept, Own, register_cap
-from capsjax.caps.normalization import wide
+from capsjax.caps.base import Cap, Context, Kept, Own, register_cap, wide
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Shape
 
@@ -87,7 +86,7 @@ class Standardize(Cap):
         if not context.train:
             mean, variance = context.state["mean"], context.state["variance"]
             r = jax.lax.rsqrt(wide(variance) + self.epsilon)
-            return ((values - mean) * r).astype(u.dtype), context.state, r
+            return ((values - wide(mean)) * r).astype(u.dtype), context.state, r
         mean = _mean(values)
         centered = values - mean
         variance = _mean(centered * centered)

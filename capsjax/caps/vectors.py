@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from capsjax.caps.base import Cap, Kept, register_cap
+from capsjax.caps.base import Cap, Kept, register_cap, wide
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Shape
 
@@ -71,10 +71,10 @@ class Squash(_OfVectors):
     """`Y = |U|^2 / (1 + |U|^2) * U / |U|` along the last axis."""
 
     def forward(self, u: jax.Array) -> jax.Array:
-        return squash(u)
+        return squash(wide(u)).astype(u.dtype)
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
-        return squash_gradient(u, dy)
+        return squash_gradient(wide(u), wide(dy)).astype(dy.dtype)
 
     def flops(self, shape: Shape) -> int:
         return 3 * math.prod(shape)
@@ -90,12 +90,14 @@ class Length(_OfVectors):
         return super().output_shape(shape)[:-1]
 
     def forward(self, u: jax.Array) -> jax.Array:
-        return _root(jnp.sum(u * u, axis=-1))
+        x = wide(u)
+        return _root(jnp.sum(x * x, axis=-1)).astype(u.dtype)
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
-        positive = y > 0
-        factor = jnp.where(positive, dy / jnp.where(positive, y, 1), 0)
-        return factor[..., None] * u
+        norm, d = wide(y), wide(dy)
+        positive = norm > 0
+        factor = jnp.where(positive, d / jnp.where(positive, norm, 1), 0)
+        return (factor[..., None] * wide(u)).astype(dy.dtype)
 
     def flops(self, shape: Shape) -> int:
         return 2 * math.prod(shape)
