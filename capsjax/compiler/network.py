@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,9 @@ from capsjax.compiler.program import INFERENCE, Mode, Program
 from capsjax.graph.errors import listing
 from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import TypedGraph, TypedGroup
+
+if TYPE_CHECKING:
+    from capsjax.compiler.bound import BoundNetwork
 
 Backward = Literal["exact", "autodiff"]
 Params = dict[str, Any]
@@ -294,6 +297,45 @@ class Network:
         parameters.check_parameters(self._used, named, expected)
         given = {name: jnp.asarray(each) for name, each in parameters.flatten(named)}
         return parameters.compiled(self._used, given)
+
+    def bind(self, params: Params, state: State) -> "BoundNetwork":
+        """The network as an `equinox.Module` that holds parameters and state.
+
+        The parameters are leaves of the module: what Equinox and optax do with modules
+        works (`filter_jit`, `filter_grad`, `filter_vmap`, `tree_at`, serialization).
+        Running statistics are leaves that are traced and stored, but are no
+        floating-point arrays, so that no optimizer decays them.
+
+        Calls are training, as those of Equinox's own layers are, until
+        `equinox.nn.inference_mode` is applied to the module or to what contains it.
+
+        Args:
+            params: Parameters.
+            state: State.
+
+        Returns:
+            The module: `module(inputs, key=key)` gives the outputs, of one example or
+            of a batch; `module.apply(inputs, key=key)` gives the new state, too, and
+            `module.with_state(state)` holds it.
+
+        Raises:
+            ValueError: Parameters or state do not fit, says which, by name.
+
+        Example:
+            >>> import capsjax as cj, equinox as eqx
+            >>> x = cj.input("x", (4,))
+            >>> net = cj.compile(cj.graph(cj.capsule("h", cj.matmul(x, 3), cap="relu")))
+            >>> module = net.bind(*net.init(jax.random.key(0)))
+            >>> module(jnp.ones(4)).shape, module(jnp.ones((5, 4))).shape
+            ((3,), (5, 3))
+            >>> head = eqx.nn.Linear(3, 1, key=jax.random.key(1))
+            >>> eqx.nn.Sequential([module, head])(jnp.ones(4)).shape
+            (1,)
+        """
+        from capsjax.compiler.bound import BoundNetwork
+
+        self._check(params, state)
+        return BoundNetwork(self, params, state)
 
     @property
     def parameter_count(self) -> int:
