@@ -13,7 +13,7 @@ from capsjax.compiler.batch import take_batch, take_inputs
 from capsjax.compiler.passes import Stage, run_passes
 from capsjax.compiler.plan import plan
 from capsjax.compiler.program import INFERENCE, Mode, Program
-from capsjax.graph.errors import listing
+from capsjax.graph.errors import brief, listing
 from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import TypedGraph, TypedGroup
 
@@ -376,6 +376,12 @@ class Network:
                 "key; expected key=jax.random.key(...), a new one for each step; or "
                 "train=False"
             )
+        if not _is_key(key):
+            raise ValueError(
+                f"network {self.graph.name!r}: found {_described(key)} as key; expected "
+                "one random key: jax.random.key(seed), or what jax.random.split or "
+                "fold_in make of it; under jax.vmap, one for each member"
+            )
         return Mode(train, key)
 
     def _check_wiring(self, group: TypedGroup, state: State) -> None:
@@ -547,6 +553,23 @@ def _with_hint(run: Run) -> Run:
             raise
 
     return hinting
+
+
+def _is_key(key: Any) -> bool:
+    """Whether it is one random key, of the new style or the old."""
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    if dtype is None:
+        return False
+    if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+        return shape == ()
+    old = jax.eval_shape(jax.random.PRNGKey, 0)
+    return dtype == old.dtype and shape == old.shape
+
+
+def _described(given: Any) -> str:
+    if hasattr(given, "shape") and hasattr(given, "dtype"):
+        return f"an array of {given.dtype}, shape {given.shape}"
+    return brief(given)
 
 
 def _value(leaf: Any) -> Any:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from capsjax.graph.errors import nearest
+from capsjax.graph.errors import brief, nearest
 from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import TypedCapsule, TypedGraph, TypedGroup
 
@@ -289,9 +289,11 @@ def check_state(typed: TypedGraph, state: Any) -> None:
     faults = []
     for capsule, shapes in expected.items():
         own = given.get(capsule)
-        found = {k: _shape(a) for k, a in own.items()} if own else {}
+        found: Any = brief(own)
+        if isinstance(own, Mapping):
+            found = {k: _shape(a) for k, a in own.items()}
         if found != shapes:
-            what = f"found {found}" if found else "missing"
+            what = "missing" if own is None else f"found {found}"
             faults.append(f"{capsule}: {what}; expected {shapes}")
     if faults:
         if len(faults) > _MOST_FAULTS:

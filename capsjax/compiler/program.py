@@ -146,7 +146,7 @@ class Program:
                 total[capsule.name], output[capsule.name] = u, y
                 tensors.drawn[capsule.name] = residual
                 if new:
-                    tensors.state[capsule.name] = new
+                    tensors.state[capsule.name] = jax.lax.stop_gradient(new)
         return tensors
 
     def forward(
@@ -347,10 +347,10 @@ class _Walk:
         factor = d_loss * (loss.weight / read.shape[0])
         if each.from_total_input:
             pair = PAIRS[type(capsule.cap), type(loss)]
-            return factor.astype(read.dtype) * pair.gradient(read, target)
+            return (factor * pair.gradient(read, target)).astype(read.dtype)
         gradient = loss.gradient(read, target)
         _expect(gradient, read.shape, f"output {name!r}: gradient of {loss}")
-        self._send(name, gradient * factor.astype(read.dtype))
+        self._send(name, (factor * gradient).astype(read.dtype))
         return None
 
     def _edges(self, capsule: TypedCapsule, delta: jax.Array) -> None:
