@@ -1,7 +1,9 @@
 """explain: what the compiler made of a graph, stage by stage, in words and figures."""
 
 import dataclasses
+from collections.abc import Iterator
 
+from capsjax.caps import Cap, equinox
 from capsjax.compiler.compile import Typable
 from capsjax.compiler.compile import compile as compile_graph
 from capsjax.compiler.groups.explain import group_lines, schedule_lines
@@ -17,6 +19,7 @@ from capsjax.graph.typed import (
     TypedGraph,
     TypedGroup,
 )
+from capsjax.weightings import Weighting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +40,8 @@ def explain(graph: Graph | Typable | Network) -> Explanation:
 
     Returns:
         The text: capsules with their shapes, parameters, residual bytes and FLOPs (of
-        the forward pass, per example), and the notes of each pass.
+        the forward pass, per example), the notes of each pass, and the capsules and
+        edges whose backward rule is JAX's, since their kind declares none.
 
     Raises:
         GraphError: As for `cj.compile`.
@@ -81,7 +85,7 @@ def explain(graph: Graph | Typable | Network) -> Explanation:
             lines += [f"  {note}" for note in stage.notes]
         else:
             lines.append(f"pass {stage.name}: nothing to do")
-    lines += ["", *_plan_lines(net)]
+    lines += [*_by_jax_lines(net), "", *_plan_lines(net)]
     return Explanation("\n".join(lines))
 
 
@@ -111,6 +115,41 @@ def _term(term: Term) -> str:
         names = ", ".join(edge.source for edge in term.edges)
         return f"concatenation of {names} on axis {term.axis}"
     return f"{term.weighting} on {term.source}"
+
+
+def _by_jax_lines(net: Network) -> list[str]:
+    if net.backward == "autodiff":
+        return ['backward by JAX throughout: backward="autodiff"']
+    found = list(_by_jax(net.program.typed))
+    if not found:
+        return []
+    return ["backward by JAX, of kinds without a rule of their own:", *found]
+
+
+def _by_jax(typed: TypedGraph) -> Iterator[str]:
+    """The capsules and edges whose backward rule is the default."""
+    for item in typed.capsules:
+        if isinstance(item, TypedGroup):
+            has_weight = item.weight_shape is not None
+            if _edge_by_jax(item.weighting, has_weight):
+                yield f"  {item.name}: edges of {item.weighting}"
+            caps = item.caps
+        else:
+            for edge in item.edges:
+                if _edge_by_jax(edge.weighting, edge.weight_shape is not None):
+                    yield f"  {item.name}: {edge.weighting} on {edge.source}"
+            caps = (item.cap,)
+        for cap in caps:
+            rules = type(cap).backward, type(cap).run_backward
+            if isinstance(cap, equinox) or rules == (Cap.backward, Cap.run_backward):
+                yield f"  {item.name}: {cap}"
+
+
+def _edge_by_jax(weighting: Weighting, has_weight: bool) -> bool:
+    kind = type(weighting)
+    by_input = kind.input_gradient is Weighting.input_gradient
+    by_weight = kind.weight_gradient is Weighting.weight_gradient
+    return by_input or (has_weight and by_weight)
 
 
 def _plan_lines(net: Network) -> list[str]:
