@@ -14,8 +14,15 @@ A breach is a defect of a pass, not of a declaration: `CompilerError`.
 import functools
 
 import jax
-import jax.numpy as jnp
 
+from capsjax.compiler.verify_caps import (
+    BATCH,
+    abstract,
+    cap_fault,
+    disagreement,
+    in_words,
+    per_example,
+)
 from capsjax.graph.errors import GraphError, Problem
 from capsjax.graph.kinds import Shape
 from capsjax.graph.levels import levels
@@ -27,8 +34,6 @@ from capsjax.graph.typed import (
     TypedGroup,
 )
 from capsjax.losses import PAIRS
-
-_BATCH = 3  # examples in the arrays that rules are tried on: not 1, which hides much
 
 
 class CompilerError(AssertionError):
@@ -134,7 +139,7 @@ def _describe(term: Term) -> str:
 
 
 def verify_rules(typed: TypedGraph) -> None:
-    """Holds the shape rules of users' kinds against what forward really gives.
+    """Holds users' kinds against what they declare: shapes, state, gradients.
 
     Traced abstractly, nothing is computed; remembered, so that each kind with its
     settings is traced once per shape. The library's own kinds are held to their rules
@@ -144,8 +149,9 @@ def verify_rules(typed: TypedGraph) -> None:
         typed: The graph.
 
     Raises:
-        GraphError: A kind's forward fails, or disagrees with its shape rule; a loss
-            gives anything but one number for each example.
+        GraphError: A kind's forward fails, or disagrees with its shape rule; a
+            capsule function returns other state or other gradients than it declares; a
+            loss gives anything but one number for each example.
     """
     problems = []
     shapes = {}
@@ -153,10 +159,10 @@ def verify_rules(typed: TypedGraph) -> None:
         place = f"capsule {capsule.name!r}"
         if isinstance(capsule, TypedGroup):  # neurons: passes have not run yet
             for cap in filter(lambda cap: not _is_ours(cap), capsule.caps):
-                found = _cap_result(cap, capsule.unit)
-                if found != capsule.unit:
+                fault = cap_fault(cap, capsule.unit, capsule.unit)
+                if fault is not None:
                     where = f"{place}, capsule function {cap}"
-                    problems.append(_disagreement(where, found, capsule.unit))
+                    problems.append(Problem((), where, *fault))
             continue
         for edge in capsule.edges:
             if _is_ours(edge.weighting):
@@ -168,10 +174,10 @@ def verify_rules(typed: TypedGraph) -> None:
                 where = f"{place}, edge from {edge.source!r} ({edge.weighting})"
                 problems.append(_disagreement(where, found, edge.shape))
         if not _is_ours(capsule.cap):
-            found = _cap_result(capsule.cap, capsule.total_input)
-            if found != capsule.output:
+            fault = cap_fault(capsule.cap, capsule.total_input, capsule.output)
+            if fault is not None:
                 where = f"{place}, capsule function {capsule.cap}"
-                problems.append(_disagreement(where, found, capsule.output))
+                problems.append(Problem((), where, *fault))
         shapes[capsule.name] = capsule.cap, capsule.output
     for each in typed.losses:
         cap, shape = shapes[each.output]
@@ -191,36 +197,22 @@ def _is_ours(kind: object) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _weighting_result(weighting, source: Shape, weight: Shape | None) -> Shape | str:
-    w = None if weight is None else _abstract(weight)
-    return _result(weighting.forward, w, _abstract((_BATCH, *source)))
-
-
-@functools.lru_cache(maxsize=4096)
-def _cap_result(cap, total_input: Shape) -> Shape | str:
-    return _result(cap.forward, _abstract((_BATCH, *total_input)))
+    w = None if weight is None else abstract(weight)
+    return _result(weighting.forward, w, abstract((BATCH, *source)))
 
 
 @functools.lru_cache(maxsize=4096)
 def _loss_result(loss, output: Shape) -> Shape | str:
-    y = _abstract((_BATCH, *output))
+    y = abstract((BATCH, *output))
     return _result(loss.value, y, y)
-
-
-def _abstract(shape: Shape) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
 def _result(function, *arguments) -> Shape | str:
     try:
         result = jax.eval_shape(function, *arguments)
     except Exception as error:  # a user's forward may raise anything
-        return f"{type(error).__name__}: {(str(error) or 'no message').splitlines()[0]}"
-    shape = getattr(result, "shape", None)
-    if shape is None or len(shape) == 0:
-        return f"{result}, without a batch axis"
-    if shape[0] != _BATCH:
-        return f"shape {shape} for a batch of {_BATCH}, which lost the batch axis"
-    return tuple(shape[1:])
+        return in_words(error)
+    return per_example(result)
 
 
 def _loss_problem(place: str, found: Shape | str) -> Problem:
@@ -236,12 +228,4 @@ def _loss_problem(place: str, found: Shape | str) -> Problem:
 
 
 def _disagreement(place: str, found: Shape | str, expected: Shape) -> Problem:
-    what = f"forward gives shape {found}" if isinstance(found, tuple) else found
-    return Problem(
-        (),
-        place,
-        what,
-        f"shape {expected}, says the kind's shape rule",
-        "correct the kind: shape rule and forward must agree (shapes are per "
-        "example; arrays have a batch axis in front)",
-    )
+    return Problem((), place, *disagreement("forward", found, expected))

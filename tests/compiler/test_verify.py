@@ -197,6 +197,175 @@ def test_a_cap_whose_forward_contradicts_its_shape_rule():
     assert cj.compile(one(cj.weightings.Identity(), Halving()), check=False)
 
 
+class Running(cj.Cap):
+    """A sound record of the general form; tests break one rule at a time."""
+
+    def state_shapes(self, shape):
+        return {"seen": shape[-1:]}
+
+    def parameter_shapes(self, shape):
+        return {"slope": shape[-1:]}
+
+    def run(self, u, context):
+        slope = context.params["slope"]
+        seen = context.state["seen"] + jnp.sum(u, axis=(0, 1)) * context.train
+        return u * slope, {"seen": seen.astype(u.dtype)}, u
+
+    def run_backward(self, residual, u, y, dy, u_shape, context):
+        return dy * context.params["slope"], {"slope": jnp.sum(residual * dy, (0, 1))}
+
+
+def half(run):
+    """The same rule, of half of what it gives in inference."""
+
+    def wrong(self, u, context):
+        y, new, residual = run(self, u, context)
+        return (y if context.train else y[..., :1]), new, residual
+
+    return wrong
+
+
+BACK = Running.run_backward
+BREACHES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "too few values": (
+        {"run": lambda self, u, context: u},
+        "run in training gives shape (3, 2, 3)",
+        "three values: Y, the new state, the residual",
+    ),
+    "two values": (
+        {"run": lambda self, u, context: (u, {})},
+        "run in training gives 2 values",
+        "three values: Y, the new state, the residual",
+    ),
+    "Y of another shape in inference": (
+        {"run": half(Running.run)},
+        "run in inference gives shape (2, 1)",
+        "shape (2, 3), says the kind's shape rule",
+    ),
+    "state of another name": (
+        {"run": lambda self, u, context: (u, {"sum": u[0, 0]}, u)},
+        "run in training gives the new state {'sum': (3,)}",
+        "{'seen': (3,)}, says state_shapes",
+    ),
+    "state left out": (
+        {"run": lambda self, u, context: (u, {}, u)},
+        "run in training gives the new state {}",
+        "{'seen': (3,)}, says state_shapes",
+    ),
+    "state of another shape": (
+        {"run": lambda self, u, context: (u, {"seen": u[0]}, u)},
+        "run in training gives the new state {'seen': (2, 3)}",
+        "{'seen': (3,)}, says state_shapes",
+    ),
+    "state of another type": (
+        {"run": lambda self, u, context: (u, {"seen": jnp.zeros(3, jnp.bfloat16)}, u)},
+        "run in training gives the new state 'seen' of bfloat16",
+        "float32, as it is given",
+    ),
+    "state that is no table": (
+        {"run": lambda self, u, context: (u, None, u)},
+        "run in training gives the new state None",
+        "{'seen': (3,)}, says state_shapes",
+    ),
+    "a run that fails": (
+        {"run": lambda self, u, context: u @ u},
+        "run in training fails: TypeError: dot_general requires contracting dimensions "
+        "to have the same shape, got (3,) and (2,).",
+        "no error",
+    ),
+    "no backward": (
+        {"run_backward": cj.Cap.run_backward},
+        "run without run_backward",
+        "both",
+    ),
+    "a backward of one value": (
+        {"run_backward": lambda self, *given: given[3]},
+        "run_backward in training gives shape (3, 2, 3)",
+        "two values: dL/dU, and the gradients of the function's own parameters",
+    ),
+    "dL/dU of another shape": (
+        {"run_backward": lambda self, *given: (given[3][:1], {"slope": given[3][0]})},
+        "run_backward in training gives dL/dU of shape (1, 2, 3)",
+        "shape (3, 2, 3) for a batch of 3, that of U",
+    ),
+    "a parameter left out": (
+        {"run_backward": lambda self, *given: (given[3], {})},
+        "run_backward in training gives gradients of parameters {}",
+        "{'slope': (3,)}, says parameter_shapes",
+    ),
+    "a gradient of another shape": (
+        {"run_backward": lambda self, *given: (given[3], {"slope": given[3]})},
+        "run_backward in training gives gradients of parameters {'slope': (3, 2, 3)}",
+        "{'slope': (3,)}, says parameter_shapes",
+    ),
+    "initial values of other names": (
+        {"initial_state": lambda self, shape, dtype: {"sum": jnp.zeros(3, dtype)}},
+        "initial_state gives {'sum': (3,)}",
+        "{'seen': (3,)}, says state_shapes",
+    ),
+    "a parameter of integers": (
+        {
+            "initial_parameters": lambda self, key, shape, dtype: {
+                "slope": jnp.zeros(3, jnp.int32)
+            }
+        },
+        "initial_parameters gives 'slope' of int32",
+        "floating point: parameters are differentiated",
+    ),
+    "a name with a colon": (
+        {"parameter_shapes": lambda self, shape: {"a:b": ()}},
+        "parameter_shapes names 'a:b'",
+        "names that are strings without a colon",
+    ),
+    "a key that it does not declare": (
+        {
+            "run": lambda self, u, context: (
+                u + jax.random.normal(context.key, u.shape),
+                context.state,
+                u,
+            )
+        },
+        "run in training fails: TypeError: ",
+        "no error",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREACHES)
+def test_a_cap_of_the_general_form_that_breaks_its_word(name):
+    rules, found, expected = BREACHES[name]
+    broken = type("Broken", (Running,), {"__module__": __name__, **rules})
+    cj.register_cap("broken")(broken)
+    problem = compile_error(one(cj.weightings.Identity(), broken()))
+    assert problem.place == "capsule 'h', capsule function broken"
+    assert problem.found.startswith(found)
+    assert problem.expected == expected
+    assert problem.cure
+    assert cj.compile(one(cj.weightings.Identity(), broken()), check=False)
+
+
+def test_a_cap_of_the_general_form_that_keeps_its_word():
+    cj.register_cap("running")(Running)
+    net = cj.compile(one(cj.weightings.Identity(), Running()))
+    params, state = net.init(jax.random.key(0))
+    assert jax.tree.map(jnp.shape, state) == {"h": {"seen": (3,)}}
+    assert jax.tree.map(jnp.shape, params)["h"]["cap"] == {"slope": (3,)}
+
+
+def test_forward_alone_is_enough_for_inference():
+    """What JAX can't differentiate may still be evaluated."""
+
+    @cj.register_cap("loop")
+    class Loop(cj.Cap):
+        def forward(self, u):
+            return jax.lax.while_loop(lambda a: jnp.any(a > 1), lambda a: a / 2, u)
+
+    net = cj.compile(one(cj.weightings.Identity(), Loop()))
+    params, state = net.init(jax.random.key(0))
+    y = net.apply(params, state, {"x": 8 * jnp.ones((1, 2, 3))})[0]["h"]
+    assert (y == 1).all()
+
+
 @pytest.mark.parametrize(
     "axes, found",
     [
@@ -321,7 +490,7 @@ def test_a_cap_and_a_loss_with_gradients_of_a_wrong_shape():
         (WrongCap(), "mean_squared_error", "capsule 'h': backward of wrong_cap gives "),
     ]
     for cap, loss, text in cases:
-        net = cj.compile(one(cj.weightings.Identity(), cap, loss))
+        net = cj.compile(one(cj.weightings.Identity(), cap, loss), check=False)
         params = net.init(jax.random.key(0))[0]
         with pytest.raises(TypeError, match="^" + text.replace("(", r"\(")[:40]):
             net.deltas(params, {}, batch)
