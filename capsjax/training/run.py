@@ -2,17 +2,19 @@
 
 import dataclasses
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from capsjax.compiler import Network
-from capsjax.compiler.parameters import flatten, show
+from capsjax.compiler.parameters import check_state, flatten, show, state_shapes
 from capsjax.graph import save as save_graph
 from capsjax.graph.files import write_atomically
 
@@ -42,8 +44,10 @@ class Run:
     ) -> Path:
         """Writes a run folder: graph.json, parameters.safetensors, history.csv.
 
-        The folder appears whole or not at all. The connections of a large neural
-        network stand in one more safetensors file, which graph.json names.
+        Where capsule functions carry state (running statistics), it stands in
+        state.safetensors. The connections of a large neural network stand in one more
+        safetensors file, which graph.json names. The folder appears whole or not at
+        all.
 
         Args:
             folder: Where; must not exist, or be empty.
@@ -69,6 +73,8 @@ class Run:
             save_graph(self.net.graph, temporary / "graph.json")
             named = self.net.named(self.params)
             save_parameters(named, temporary / "parameters.safetensors")
+            if state_shapes(self.net.program.typed):
+                save_state(self.net, self.state, temporary / "state.safetensors")
             history = self.history.to_csv(index=False).encode()
             for name, content in {"history.csv": history, **(more or {})}.items():
                 write_atomically(temporary / name, content)
@@ -94,7 +100,9 @@ def save_parameters(named: Mapping[str, Any], path: str | os.PathLike[str]) -> N
 
     Args:
         named: What `net.named(params)` gives.
-        path: The file. Keys are `capsule:B` and `capsule:W:source`.
+        path: The file. Keys are `capsule:B`, `capsule:W:source`, `capsule:cap:name`
+            for parameters of a capsule function's own, and `weight:W` for a shared
+            weight.
 
     Raises:
         OSError: The file can't be written.
@@ -109,13 +117,7 @@ def save_parameters(named: Mapping[str, Any], path: str | os.PathLike[str]) -> N
         >>> bool(jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), params, again)))
         True
     """
-    import safetensors.numpy
-
-    flat = {
-        show(name): np.ascontiguousarray(jax.device_get(array))
-        for name, array in flatten(named)
-    }
-    write_atomically(path, safetensors.numpy.save(flat))
+    _write(path, flatten(named))
 
 
 def load_parameters(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -125,35 +127,117 @@ def load_parameters(path: str | os.PathLike[str]) -> dict[str, Any]:
         path: The file.
 
     Returns:
-        What `net.from_named` takes: `{capsule: {"B": array, "W": {source: array}}}`.
+        What `net.from_named` takes: `{capsule: {"B": array, "W": {source: array}}}`,
+        with "cap" for parameters of a capsule function's own.
 
     Raises:
         ValueError: The file is no sound safetensors file, or its keys name no
             parameters; says which.
         OSError: The file can't be read.
     """
+    named: dict[str, Any] = {}
+    for key, array in _read(path).items():
+        *parts, last = key.split(":")
+        table: Any = named
+        for part in parts:
+            table = table.setdefault(part, {}) if isinstance(table, dict) else None
+        sound = re.fullmatch("[^:]+:(B|W|(W|cap):[^:]+)", key)
+        if not sound or not isinstance(table, dict) or last in table:
+            raise ValueError(
+                f"{path}: found the key {key!r}; expected capsule:B, capsule:W:source, "
+                "capsule:cap:name or weight:W; cure: save it by cj.save_parameters"
+            )
+        table[last] = array
+    return named
+
+
+def save_state(net: Network, state: Any, path: str | os.PathLike[str]) -> None:
+    """Writes what capsule functions carry (running statistics), atomically.
+
+    The wiring of neurons stands in the graph and is not written.
+
+    Args:
+        net: The network.
+        state: Its state.
+        path: The file, of safetensors. Keys are `capsule:name`.
+
+    Raises:
+        ValueError: The state does not fit the network.
+        OSError: The file can't be written.
+
+    Example:
+        >>> import os, tempfile, capsjax as cj, jax
+        >>> x = cj.input("x", (3,))
+        >>> h = cj.capsule("h", cj.identity(x), cap="standardize", bias=None)
+        >>> net = cj.compile(cj.graph(h))
+        >>> params, state = net.init(jax.random.key(0))
+        >>> path = os.path.join(tempfile.mkdtemp(), "state.safetensors")
+        >>> save_state(net, state, path)
+        >>> load_state(net, path)["h"]["variance"]
+        Array([1., 1., 1.], dtype=float32)
+    """
+    check_state(net.program.typed, state)
+    names = state_shapes(net.program.typed)
+    arrays = {
+        (capsule, name): state[capsule][name]
+        for capsule, shapes in names.items()
+        for name in shapes
+    }
+    _write(path, arrays.items())
+
+
+def load_state(net: Network, path: str | os.PathLike[str]) -> Any:
+    """Reads the state of a network from safetensors; runs no code.
+
+    Args:
+        net: The network.
+        path: The file, from `save_state`.
+
+    Returns:
+        The state, with the wiring of neurons where there are any.
+
+    Raises:
+        ValueError: The file is no sound safetensors file, or does not fit the network;
+            says what is missing, unknown or of another shape.
+        OSError: The file can't be read.
+    """
+    state: dict[str, Any] = net.program.wiring()
+    expected = state_shapes(net.program.typed)
+    for key, array in _read(path).items():
+        capsule, _, name = key.partition(":")
+        if name not in expected.get(capsule, {}):
+            raise ValueError(
+                f"{path}: found the key {key!r}; expected capsule:name of what network "
+                f"{net.graph.name!r} carries; cure: load it into the network that it "
+                "was saved from"
+            )
+        state.setdefault(capsule, {})[name] = jnp.asarray(array)
+    try:
+        check_state(net.program.typed, state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return state
+
+
+def _write(path: str | os.PathLike[str], arrays: Iterable[tuple[Any, Any]]) -> None:
+    import safetensors.numpy
+
+    flat = {
+        show(name): np.ascontiguousarray(jax.device_get(array))
+        for name, array in arrays
+    }
+    write_atomically(path, safetensors.numpy.save(flat))
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     import safetensors
     import safetensors.numpy
 
     content = Path(path).read_bytes()
     try:
-        flat = safetensors.numpy.load(content)
+        return safetensors.numpy.load(content)
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
         raise ValueError(
             f"{path}: found {error}; expected a whole safetensors file; cure: copy or "
             "save it again"
         ) from None
-    named: dict[str, Any] = {}
-    for key, array in flat.items():
-        capsule, *rest = key.split(":")
-        own = named.setdefault(capsule, {})
-        if rest == ["B"]:
-            own["B"] = array
-        elif len(rest) == 2 and rest[0] == "W":
-            own.setdefault("W", {})[rest[1]] = array
-        else:
-            raise ValueError(
-                f"{path}: found the key {key!r}; expected capsule:B or "
-                "capsule:W:source; cure: save it by cj.save_parameters"
-            )
-    return named

@@ -90,6 +90,75 @@ def test_keys_that_name_no_parameter(tmp_path):
     path.write_bytes(safetensors.numpy.save({"y:Q": np.ones(3)}))
     with pytest.raises(ValueError, match="found the key 'y:Q'; expected capsule:B"):
         cj.load_parameters(path)
+    for keys in (["y"], ["y:W:a:b"], ["y:cap"], ["y:B:a"], ["y:W", "y:W:a"], [":B"]):
+        path.write_bytes(safetensors.numpy.save({key: np.ones(3) for key in keys}))
+        with pytest.raises(ValueError, match="found the key .* expected capsule:B"):
+            cj.load_parameters(path)
+
+
+def test_parameters_of_capsule_functions_and_shared_weights(tmp_path):
+    named = {
+        "a": {"cap": {"slope": np.ones(2)}, "B": np.zeros(3)},
+        "w": {"W": np.ones(4)},
+    }
+    cj.save_parameters(named, tmp_path / "p.safetensors")
+    again = cj.load_parameters(tmp_path / "p.safetensors")
+    assert jax.tree.map(np.shape, again) == jax.tree.map(np.shape, named)
+
+
+# ---- state
+
+
+@pytest.fixture
+def carrying():
+    """A run of a network with running statistics, after a step."""
+    x = cj.input("x", (4,))
+    h = cj.capsule("h", cj.matmul(x, 3), cap="standardize", bias=None)
+    y = cj.capsule("y", cj.channel_scale(h))
+    net = cj.compile(cj.graph(y, name="tiny", losses={"y": "mean_squared_error"}))
+    params, state = net.init(jax.random.key(0))
+    inputs = {"x": np.random.default_rng(0).normal(size=(5, 4))}
+    _, state = net.apply(params, state, inputs, train=True)
+    history = pd.DataFrame([{"epoch": 1, "seconds": 0.5, "loss": 1.25}])
+    return cj.Run(net, params, state, history)
+
+
+def test_a_folder_holds_running_statistics(carrying, tmp_path):
+    folder = carrying.save(tmp_path / "run")
+    assert (folder / "state.safetensors").exists()
+    net = cj.compile(cj.load(folder / "graph.json"))
+    params = net.from_named(cj.load_parameters(folder / "parameters.safetensors"))
+    state = run_module.load_state(net, folder / "state.safetensors")
+    inputs = {"x": np.ones((2, 4))}
+    found = net.apply(params, state, inputs)[0]["y"]
+    expected = carrying.net.apply(carrying.params, carrying.state, inputs)[0]["y"]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_state_of_another_network_is_refused(carrying, tmp_path):
+    path = tmp_path / "state.safetensors"
+    run_module.save_state(carrying.net, carrying.state, path)
+    x = cj.input("x", (4,))
+    h = cj.capsule("h", cj.matmul(x, 2), cap="standardize", bias=None)
+    other = cj.compile(cj.graph(h))
+    with pytest.raises(ValueError, match=r"state.safetensors: state does not fit .*\n"):
+        run_module.load_state(other, path)
+    plain = cj.compile(cj.graph(cj.capsule("h", cj.matmul(x, 2))))
+    text = "found the key 'h:mean'; expected capsule:name of what network 'network' "
+    with pytest.raises(ValueError, match=text):
+        run_module.load_state(plain, path)
+    with pytest.raises(ValueError, match="h: missing; expected"):
+        run_module.save_state(carrying.net, {}, path)
+
+
+def test_the_state_of_neurons_is_their_wiring(tmp_path):
+    """It stands in the graph; nothing is written, and all comes back."""
+    net = cj.compile(cj.neural.network(2, 2, [0, 1, 2], [2, 2, 3]))
+    state = net.init(jax.random.key(0))[1]
+    run_module.save_state(net, state, tmp_path / "s.safetensors")
+    again = run_module.load_state(net, tmp_path / "s.safetensors")
+    assert jax.tree.structure(again) == jax.tree.structure(state)
+    run_module.save_state(net, again, tmp_path / "s.safetensors")
 
 
 def test_damaged_files_never_do_anything_but_raise(run, tmp_path):
