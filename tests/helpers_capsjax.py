@@ -92,14 +92,17 @@ def both_ways(graph: cj.Graph) -> tuple[cj.Network, cj.Network]:
     return cj.compile(graph), cj.compile(graph, backward="autodiff")
 
 
-def squared_gradient(net: cj.Network, batch: Any) -> Callable[[Any], jax.Array]:
+def squared_gradient(
+    net: cj.Network, batch: Any, state: Any = None, key: Any = None
+) -> Callable[[Any], jax.Array]:
     """`f(params, inputs)`: sum of squares of all gradients, for second derivatives."""
     names = {name for name, _ in net.typed.inputs}
     targets = {name: a for name, a in batch.items() if name not in names}
 
     def value(arguments: Any) -> jax.Array:
         def loss(params: Any, inputs: Any) -> jax.Array:
-            return net.loss(params, {}, {**inputs, **targets})[0]
+            batch = {**inputs, **targets}
+            return net.loss(params, state or {}, batch, key=key)[0]
 
         gradients = jax.grad(loss, (0, 1))(*arguments)
         squares = [jnp.sum(g**2) for g in jax.tree.leaves(gradients)]

@@ -136,7 +136,7 @@ def load_parameters(path: str | os.PathLike[str]) -> dict[str, Any]:
         OSError: The file can't be read.
     """
     named: dict[str, Any] = {}
-    for key, array in _read(path).items():
+    for key, array in sorted(_read(path).items()):
         *parts, last = key.split(":")
         table: Any = named
         for part in parts:
@@ -203,7 +203,7 @@ def load_state(net: Network, path: str | os.PathLike[str]) -> Any:
     """
     state: dict[str, Any] = net.program.wiring()
     expected = state_shapes(net.program.typed)
-    for key, array in _read(path).items():
+    for key, array in sorted(_read(path).items()):
         capsule, _, name = key.partition(":")
         if name not in expected.get(capsule, {}):
             raise ValueError(

@@ -144,7 +144,7 @@ def test_a_state_of_another_network_is_refused(carrying, tmp_path):
     with pytest.raises(ValueError, match=r"state.safetensors: state does not fit .*\n"):
         run_module.load_state(other, path)
     plain = cj.compile(cj.graph(cj.capsule("h", cj.matmul(x, 2))))
-    text = "found the key 'h:mean'; expected capsule:name of what network 'network' "
+    text = "found the key 'h:mean'; expected capsule:name of what network 'network'"
     with pytest.raises(ValueError, match=text):
         run_module.load_state(plain, path)
     with pytest.raises(ValueError, match="h: missing; expected"):
