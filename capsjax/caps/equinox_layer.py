@@ -23,7 +23,7 @@ import jax.numpy as jnp
 
 from capsjax.caps.base import Cap, Context, Own, register_cap
 from capsjax.caps.layers import KEY, Outline, find_factory, in_words, outline
-from capsjax.graph.errors import ShapeError, brief
+from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Shape
 
 
@@ -143,7 +143,7 @@ class EquinoxLayer(Cap):
         dtype = getattr(y, "dtype", None)
         if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
             raise ShapeError(
-                f"Y = {brief(y)}",
+                f"Y is a {type(y).__name__}" if dtype is None else f"Y of {dtype}",
                 "one floating-point array",
                 f"correct what layer {self.layer!r} returns",
             )

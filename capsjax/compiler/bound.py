@@ -14,7 +14,7 @@ import equinox
 import jax
 import jax.numpy as jnp
 
-from capsjax.compiler.network import Arrays, Network, Params, State
+from capsjax.compiler.network import Network, Params, State
 from capsjax.compiler.parameters import state_shapes
 from capsjax.graph.errors import listing
 
@@ -49,7 +49,7 @@ class BoundNetwork(equinox.Module):
         inputs: Mapping[str, Any] | jax.Array,
         *,
         key: jax.Array | None = None,
-    ) -> Arrays | jax.Array:
+    ) -> Any:
         """The outputs.
 
         Args:
@@ -84,7 +84,7 @@ class BoundNetwork(equinox.Module):
         inputs: Mapping[str, Any] | jax.Array,
         *,
         key: jax.Array | None = None,
-    ) -> tuple[Arrays | jax.Array, State]:
+    ) -> tuple[Any, State]:
         """The outputs and the state after the step.
 
         Args:
