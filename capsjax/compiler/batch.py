@@ -22,7 +22,7 @@ def take_inputs(typed: TypedGraph, given: Any) -> Arrays:
         TypeError: The inputs are no mapping.
     """
     _require_mapping(typed, given)
-    known = {each.name for each in typed.graph.inputs}
+    known = _given(typed)
     faults = [_unknown(name, known) for name in given if name not in known]
     arrays, more = _inputs(typed, given)
     if faults + more:
@@ -43,6 +43,11 @@ def _inputs(typed: TypedGraph, given: Any) -> tuple[Arrays, list[str]]:
                 f"input {name!r}: found shape {array.shape}; expected a batch axis, "
                 f"then {shape}"
             )
+        elif name in typed.integers:
+            if jnp.issubdtype(array.dtype, jnp.integer):
+                arrays[name], sizes[name] = array, array.shape[0]
+            else:
+                faults.append(f"input {name!r}: found {array.dtype}; expected integers")
         elif not jnp.issubdtype(array.dtype, jnp.floating):
             faults.append(
                 f"input {name!r}: found {array.dtype}; expected floating point, such "
@@ -56,6 +61,11 @@ def _inputs(typed: TypedGraph, given: Any) -> tuple[Arrays, list[str]]:
     return arrays, faults
 
 
+def _given(typed: TypedGraph) -> set[str]:
+    """Names of the inputs that a batch may give, also those that no output needs."""
+    return {x.name for x in typed.graph.inputs if not getattr(x, "learned", False)}
+
+
 def take_batch(typed: TypedGraph, given: Any) -> tuple[Arrays, Arrays]:
     """The inputs and the targets of a batch, checked; targets of Y's shape.
 
@@ -66,7 +76,7 @@ def take_batch(typed: TypedGraph, given: Any) -> tuple[Arrays, Arrays]:
     """
     _require_mapping(typed, given)
     require_loss(typed.graph)
-    names = {each.name for each in typed.graph.inputs}
+    names = _given(typed)
     names |= {loss.output for loss in typed.losses}
     faults = [_unknown(name, names) for name in given if name not in names]
     inputs, more = _inputs(typed, given)
@@ -121,12 +131,14 @@ def _encode(
 
 
 def _dtype(inputs: Arrays) -> Any:
-    return jnp.result_type(*inputs.values())
+    """The type of targets: that of the inputs which are real numbers."""
+    real = [x for x in inputs.values() if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.result_type(*real) if real else jnp.result_type(float)
 
 
 def _require_mapping(typed: TypedGraph, given: Any) -> None:
     if not isinstance(given, Mapping):
-        names = ", ".join(repr(each.name) for each in typed.graph.inputs)
+        names = ", ".join(map(repr, sorted(_given(typed))))
         raise TypeError(
             f"arrays are given by name, such as {{{names}: array}}, not as "
             f"{type(given).__name__}"

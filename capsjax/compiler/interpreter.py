@@ -12,7 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from capsjax.compiler.program import INFERENCE, Mode, Tensors, context_of
+from capsjax.compiler.program import (
+    INFERENCE,
+    Mode,
+    Tensors,
+    context_of,
+    weight_of,
+)
 from capsjax.graph.levels import levels
 from capsjax.graph.typed import TypedGraph, TypedGroup
 from capsjax.losses import PAIRS
@@ -49,13 +55,13 @@ def evaluate(
         if isinstance(capsule, TypedGroup):
             _evaluate_group(capsule, params, total, output, shifts)
             continue
-        own = params.get(capsule.name, {})
-        u: Any = 0
+        size = next(iter(inputs.values())).shape[0]
+        u: Any = jnp.zeros((size, *capsule.total_input))
         for edge in capsule.edges:
-            w = own.get("W", {}).get(edge.key)
+            w = weight_of(params, capsule, edge)
             u = u + edge.weighting.forward(w, output[edge.source])
         if capsule.bias_shape is not None:
-            u = u + own["B"]
+            u = u + params[capsule.name]["B"]
         if shifts is not None:
             u = u + shifts[capsule.name]
         total[capsule.name] = u

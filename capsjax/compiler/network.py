@@ -213,11 +213,12 @@ class Network:
                     tables = program.tables(group, state)
                     members = program.groups[group.name]
                     found |= by_name(group, members.members(tables, rows, "signals"))
-        first = next(iter(inputs.values()))
+        size = next(iter(inputs.values())).shape[0]
+        dtype = jnp.result_type(*found.values())
         return {
             name: found[name]
             if name in found
-            else jnp.zeros((first.shape[0], *shapes.total_input), first.dtype)
+            else jnp.zeros((size, *shapes.total_input), dtype)
             for name, shapes in self.shapes.items()
         }
 
@@ -476,9 +477,7 @@ def differentiable(program: Program, train: bool) -> Callable[..., Any]:
             residuals, d_loss, d_outputs, wanted.inputs, train
         )
         all_inputs = {
-            name: d_inputs[name].astype(array.dtype)
-            if name in d_inputs
-            else jnp.zeros_like(array)
+            name: _input_gradient(array, d_inputs.get(name))
             for name, array in inputs.items()
         }
         d_targets = None
@@ -489,6 +488,12 @@ def differentiable(program: Program, train: bool) -> Callable[..., Any]:
 
     run.defvjp(forward, backward, symbolic_zeros=True)
     return run
+
+
+def _input_gradient(array: jax.Array, gradient: jax.Array | None) -> Any:
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return None
+    return jnp.zeros_like(array) if gradient is None else gradient.astype(array.dtype)
 
 
 class _Run:

@@ -18,11 +18,12 @@ import numpy as np
 
 from capsjax.graph.errors import brief, nearest
 from capsjax.graph.kinds import Shape
-from capsjax.graph.typed import TypedCapsule, TypedGraph, TypedGroup
+from capsjax.graph.typed import TypedCapsule, TypedEdge, TypedGraph, TypedGroup
 
 Params = dict[str, Any]
 Name = tuple[str, ...]
-"""("c1", "B"), or ("c1", "W", "image")."""
+"""("c1", "B"), ("c1", "W", "image"), ("c1", "cap", "slope"); or of a shared weight,
+("twin", "W")."""
 
 _MOST_FAULTS = 20
 """A group has thousands of parameters, which may all be missing."""
@@ -51,10 +52,17 @@ def parameter_shapes(typed: TypedGraph) -> dict[Name, Shape]:
             shapes[(capsule.name, "B")] = capsule.bias_shape
         for edge in capsule.edges:
             if edge.weight_shape is not None:
-                shapes[(capsule.name, "W", edge.key)] = edge.weight_shape
+                shapes[weight_name(capsule, edge)] = edge.weight_shape
         for own, shape in capsule.cap_shapes.items():
             shapes[(capsule.name, "cap", own)] = shape
     return shapes
+
+
+def weight_name(capsule: TypedCapsule, edge: TypedEdge) -> Name:
+    """The name of an edge's weight; a shared one has its own."""
+    if edge.weight is not None:
+        return (edge.weight, "W")
+    return (capsule.name, "W", edge.key)
 
 
 def state_shapes(typed: TypedGraph) -> dict[str, dict[str, Shape]]:
@@ -144,12 +152,13 @@ def initial_parameters(typed: TypedGraph, key: jax.Array) -> Params:
         if capsule.bias_shape is not None:
             arrays[(capsule.name, "B")] = jnp.zeros(capsule.bias_shape, dtype)
         for edge in capsule.edges:
-            if edge.weight_shape is not None:
-                arrays[(capsule.name, "W", edge.key)] = edge.weighting.initial(
-                    _own_key(key, capsule.name, edge.key),
-                    edge.source_shape,
-                    capsule.cap.gain,
-                    dtype,
+            name = weight_name(capsule, edge)
+            if edge.weight_shape is not None and name not in arrays:
+                own = _own_key(key, capsule.name, edge.key)
+                if edge.weight is not None:
+                    own = _own_key(key, edge.weight, "")
+                arrays[name] = edge.weighting.initial(
+                    own, edge.source_shape, capsule.cap.gain, dtype
                 )
         if capsule.cap_shapes:
             own = capsule.cap.initial_parameters(

@@ -42,7 +42,7 @@ def plan(typed: TypedGraph) -> Plan:
     """
     behind: set[str] = set()
     for capsule in typed.capsules:
-        if capsule.parameter_count or behind.intersection(capsule.sources):
+        if capsule.learns or behind.intersection(capsule.sources):
             behind.add(capsule.name)
             if isinstance(capsule, TypedGroup):
                 behind.update(writing.name for writing in capsule.writings)
@@ -109,7 +109,7 @@ def _aliases(typed: TypedGraph) -> dict[Array, Array]:
     """Arrays that are others, resolved to the first of them."""
     same: dict[Array, Array] = {}
     for capsule in typed.capsules:
-        if isinstance(capsule, TypedGroup):
+        if isinstance(capsule, TypedGroup) or not capsule.terms:
             continue
         name, term = capsule.name, capsule.terms[0]
         alone = len(capsule.terms) == 1 and capsule.bias_shape is None

@@ -140,7 +140,7 @@ class Program:
                     if u is not None:
                         total[capsule.name] = u
                     continue
-                u = total_input(capsule, params, output)
+                u = total_input(capsule, params, output, inputs)
                 context = context_of(capsule, params, state, mode)
                 y, new, residual = capsule.cap.run(u, context)
                 total[capsule.name], output[capsule.name] = u, y
@@ -231,7 +231,7 @@ class Program:
             the error signals (by capsule). What no error reaches is left out of the
             last two.
         """
-        *_, state, targets = residuals
+        *_, params, state, targets = residuals
         walk = _Walk(self, residuals, d_outputs, wanted_inputs, Mode(train))
         losses = {each.output: each for each in self.typed.losses}
         for capsule in reversed(self.typed.capsules):
@@ -243,6 +243,9 @@ class Program:
                     continue
                 loss = losses.get(capsule.name) if d_loss is not None else None
                 walk.visit(capsule, loss, targets, d_loss)
+        for name in self.typed.shared:
+            if name not in walk.d_params:
+                walk.d_params[name] = jax.tree.map(jnp.zeros_like, params[name])
         return walk.d_params, walk.d_inputs(), walk.deltas
 
 
@@ -256,20 +259,33 @@ def context_of(capsule: TypedCapsule, params: Any, state: Any, mode: Mode) -> Co
     )
 
 
-def total_input(capsule: TypedCapsule, params: Any, output: Arrays) -> jax.Array:
+def total_input(
+    capsule: TypedCapsule, params: Any, output: Arrays, inputs: Mapping[str, Any]
+) -> jax.Array:
     """`U = sum of terms + B`."""
-    own = params.get(capsule.name, {})
     terms = []
     for term in capsule.terms:
         if isinstance(term, Concatenation):
             parts = [output[edge.source] for edge in term.edges]
             terms.append(jnp.concatenate(parts, axis=term.axis + 1))
         else:
-            w = own["W"][term.key] if term.weight_shape is not None else None
+            w = weight_of(params, capsule, term)
             terms.append(term.weighting.forward(w, output[term.source]))
     if capsule.bias_shape is not None:
-        terms.append(own["B"])
+        terms.append(params[capsule.name]["B"])
+    if not capsule.terms:  # a learned input: B alone
+        size = next(iter(inputs.values())).shape[0]
+        return jnp.broadcast_to(terms[0], (size, *capsule.total_input))
     return sum(terms[1:], terms[0])
+
+
+def weight_of(params: Any, capsule: TypedCapsule, edge: TypedEdge) -> Any:
+    """W of an edge, which others may share; None if it has none."""
+    if edge.weight_shape is None:
+        return None
+    if edge.weight is not None:
+        return params[edge.weight]["W"]
+    return params[capsule.name]["W"][edge.key]
 
 
 class _Walk:
@@ -282,7 +298,8 @@ class _Walk:
         self.mode = mode
         self.same = dict(program.plan.same)
         self.wanted = program.plan.behind_parameters
-        self.inputs = {name for name, _ in program.typed.inputs}
+        names = {name for name, _ in program.typed.inputs}
+        self.inputs = names - program.typed.integers
         if wanted_inputs:
             names = {capsule.name for capsule in program.typed.capsules}
             for group in program.typed.groups:
@@ -365,17 +382,23 @@ class _Walk:
             if isinstance(term, Concatenation):
                 self._split(term, delta)
                 continue
-            if term.weight_shape is not None:
-                weights[term.key] = self._weight_gradient(
-                    capsule, term, delta, own["W"][term.key]
-                )
+            w = weight_of(self.params, capsule, term)
+            if term.weight is not None:
+                gradient = self._weight_gradient(capsule, term, delta, w)
+                self._add_shared(term.weight, gradient)
+            elif w is not None:
+                weights[term.key] = self._weight_gradient(capsule, term, delta, w)
             if term.source in self.wanted:
-                w = None if term.weight_shape is None else own["W"][term.key]
                 self._send_back(capsule, term, delta, w)
         if weights:
             found["W"] = weights
         if found:
             self.d_params[capsule.name] = found
+
+    def _add_shared(self, name: str, gradient: jax.Array) -> None:
+        there = self.d_params.get(name)
+        total = gradient if there is None else there["W"] + gradient
+        self.d_params[name] = {"W": total}
 
     def _weight_gradient(self, capsule, edge: TypedEdge, delta, w) -> jax.Array:
         y = self._array(edge.source, "Y")

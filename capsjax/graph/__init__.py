@@ -3,6 +3,9 @@
 Nothing here knows JAX or any kind: kinds register themselves in three tables.
 """
 
+from capsjax.graph.block import Block as Block
+from capsjax.graph.block import block as block
+from capsjax.graph.block import each as each
 from capsjax.graph.declaration import Capsule as Capsule
 from capsjax.graph.declaration import Edge as Edge
 from capsjax.graph.declaration import Graph as Graph
@@ -12,6 +15,8 @@ from capsjax.graph.declaration import Node as Node
 from capsjax.graph.declaration import capsule as capsule
 from capsjax.graph.declaration import edge as edge
 from capsjax.graph.declaration import input as input
+from capsjax.graph.declaration import learned as learned
+from capsjax.graph.declaration import share as share
 from capsjax.graph.document import canonical as canonical
 from capsjax.graph.document import from_document as from_document
 from capsjax.graph.document import graph as graph

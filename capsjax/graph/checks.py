@@ -39,6 +39,7 @@ def check(graph: Graph) -> tuple[TypedGraph, list[Problem]]:
         sources[capsule.name] = sources.get(capsule.name, ()) + read
     problems = _check_names(graph)
     problems += _check_references(graph, sources)
+    problems += _check_weights(graph, sources)
     order, rest = topological_order(sources)
     problems += _check_cycles(graph, sources, rest)
     if not _has_nameless(sources):
@@ -73,6 +74,35 @@ def _check_names(graph: Graph) -> list[Problem]:
                 )
             )
         seen.add(name)
+    return problems
+
+
+def _check_weights(graph: Graph, sources: Sources) -> list[Problem]:
+    """Shared weights that are called like a capsule; integers that are learned."""
+    problems = [
+        Problem(
+            ("inputs", i, "dtype"),
+            f"input {quoted(each.name)}",
+            "integers that are learned",
+            "real numbers, where the input is learned",
+            "remove dtype, or learned",
+        )
+        for i, each in enumerate(graph.inputs)
+        if each.learned and each.dtype != "float"
+    ]
+    for i, capsule in enumerate(graph.capsules):
+        for j, edge in enumerate(capsule.edges):
+            if edge.weight in sources:
+                problems.append(
+                    Problem(
+                        ("capsules", i, "from", j, "weight"),
+                        f"capsule {quoted(capsule.name)}, edge from "
+                        f"{quoted(edge.source)}",
+                        f"a weight called {quoted(edge.weight)}, as a capsule is",
+                        "a name of its own: parameters are named by both",
+                        "rename the weight",
+                    )
+                )
     return problems
 
 

@@ -25,20 +25,42 @@ from capsjax.graph.kinds import (
 Bias = Literal["full", "channel"] | None
 
 
+Numbers = Literal["float", "integer"]
+
+
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """A capsule without sources: Y is given. The shape is per example."""
+    """A capsule without sources: Y is given, or learned. The shape is per example.
+
+    Attributes:
+        name: Its name.
+        shape: Shape of Y.
+        dtype: What it holds; integers are read by `embed` alone.
+        learned: Whether Y is a parameter, the same for every example.
+    """
 
     name: str
     shape: Shape
+    dtype: Numbers = "float"
+    learned: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Edge:
-    """One weighted edge, `W (x) Y_source`."""
+    """One weighted edge, `W (x) Y_source`.
+
+    Attributes:
+        source: Name of the capsule that is read.
+        weighting: The operation.
+        key: Name of the source as it is written where the edge is declared, inside a
+            block; parameters are named by it. None where that is the source's name.
+        weight: Name of W, if other edges share it.
+    """
 
     source: str
     weighting: WeightingKind
+    key: str | None = None
+    weight: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +71,21 @@ class Capsule:
     edges: tuple[Edge, ...]
     cap: CapKind
     bias: Bias
+
+
+@dataclasses.dataclass(frozen=True)
+class Use:
+    """One copy of a block in a graph.
+
+    Attributes:
+        name: The capsules of the copy are called `name/...`.
+        block: The block's name.
+        values: Its parameters, name and value as text.
+    """
+
+    name: str
+    block: str
+    values: tuple[tuple[str, str], ...]
 
 
 def sinks(capsules: tuple[Capsule, ...]) -> list[str]:
@@ -64,10 +101,12 @@ class Graph:
     Attributes:
         name: What the network is called.
         inputs: The capsules without sources.
-        capsules: The others, in the order declared.
+        capsules: The others, in the order declared, those of blocks among them.
         outputs: Names of the capsules whose Y is asked for.
         losses: Output name and loss, in the order declared.
         notes: Free metadata as JSON text: never affects meaning or equality.
+        declared: Blocks and their uses as JSON text; empty where there are none.
+        uses: Every copy of a block, outer ones before those inside.
     """
 
     name: str
@@ -76,6 +115,8 @@ class Graph:
     outputs: tuple[str, ...]
     losses: tuple[tuple[str, LossKind], ...] = ()
     notes: str = dataclasses.field(default="{}", compare=False, repr=False)
+    declared: str = dataclasses.field(default="", repr=False)
+    uses: tuple[Use, ...] = dataclasses.field(default=(), compare=False, repr=False)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -101,12 +142,40 @@ class Node:
     name: str
     shape: tuple[int, ...] | None = None
     incoming: "tuple[Incoming, ...]" = ()
-    cap: CapKind | str = "identity"
-    bias: Bias = "channel"
+    cap: "CapKind | Parameter | str" = "identity"
+    bias: "Bias | Parameter" = "channel"
+    dtype: Numbers = "float"
+    learned: bool = False
+
+    @property
+    def sources(self) -> "tuple[Node, ...]":
+        """The nodes that it reads."""
+        return tuple([each.source for each in self.incoming])
 
     def __repr__(self) -> str:
         what = "input" if self.shape is not None else "capsule"
         return f"<{what} {self.name!r}>"
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """Stands for a parameter of a block while the block is declared."""
+
+    name: str
+    block: str
+
+    def _computed_with(self, *others: Any) -> Any:
+        raise TypeError(
+            f"parameter {self.name!r} of block {self.block!r} has no value where the "
+            "block is declared: it can be given on as a setting, not computed with; "
+            "make what is computed a parameter of its own"
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _computed_with
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = _computed_with
+    __mod__ = __pow__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = _computed_with
+    __bool__ = __len__ = __iter__ = __index__ = __int__ = __float__ = _computed_with
+    __getitem__ = __call__ = _computed_with
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,14 +184,16 @@ class Incoming:
 
     source: Node
     weighting: WeightingKind
+    weight: "str | Parameter | None" = None
 
 
-def input(name: str, shape: tuple[int, ...]) -> Node:
+def input(name: str, shape: tuple[int, ...], dtype: Numbers = "float") -> Node:
     """Declares an input: a capsule whose Y is given.
 
     Args:
         name: Its name; the batch names the array by it.
         shape: Shape of one example. The batch axis is never declared.
+        dtype: "float", or "integer" for what `cj.embed` looks up, such as tokens.
 
     Returns:
         A node to be the source of edges.
@@ -140,7 +211,64 @@ def input(name: str, shape: tuple[int, ...]) -> Node:
             f"input {name!r}: a shape is a tuple of sizes without the batch, such as "
             f"(28, 28, 1) or (64,), not {shape!r}"
         )
-    return Node(name, shape=tuple(shape))
+    return Node(name, shape=tuple(shape), dtype=dtype)
+
+
+def learned(name: str, shape: tuple[int, ...]) -> Node:
+    """Declares a learned input: Y is a parameter, the same for every example.
+
+    It is `B` of the paper's total input with nothing else in the sum; zero at first.
+
+    Args:
+        name: Its name: the parameter is `{name: {"B": array}}`.
+        shape: Shape of Y.
+
+    Returns:
+        A node to be the source of edges.
+
+    Example:
+        >>> import capsjax as cj
+        >>> patches = cj.input("patches", (196, 64))
+        >>> token = cj.learned("token", (1, 64))
+        >>> both = cj.place(token, axis=0), cj.place(patches, axis=0)
+        >>> tokens = cj.capsule("tokens", *both, bias="full")
+        >>> cj.compile(cj.graph(tokens)).shapes["tokens"].output
+        (197, 64)
+    """
+    return dataclasses.replace(input(name, shape), learned=True)
+
+
+def share(edge: Incoming, weight: str) -> Incoming:
+    """Gives the weight of an edge a name: edges that name the same weight share it.
+
+    Its gradients add up. It stands among the parameters as `{weight: {"W": array}}`.
+    Inside a block the name means the same weight in every use.
+
+    Args:
+        edge: An edge with a weight, such as `cj.matmul(x, 10)`.
+        weight: The weight's name, which no capsule has.
+
+    Returns:
+        The edge.
+
+    Raises:
+        TypeError: The first argument is no edge.
+
+    Example:
+        >>> import capsjax as cj
+        >>> a, b = cj.input("a", (8,)), cj.input("b", (8,))
+        >>> left = cj.capsule("left", cj.share(cj.matmul(a, 4), "twin"))
+        >>> right = cj.capsule("right", cj.share(cj.matmul(b, 4), "twin"))
+        >>> far = cj.capsule("far", cj.identity(left), cj.scale(right), bias=None)
+        >>> params, state = cj.compile(cj.graph(far)).init(jax.random.key(0))
+        >>> params["twin"]["W"].shape
+        (8, 4)
+    """
+    if not isinstance(edge, Incoming):
+        raise TypeError(
+            f"cj.share takes an edge, such as cj.matmul(source, 10), not {edge!r}"
+        )
+    return dataclasses.replace(edge, weight=weight)
 
 
 def edge(source: Node, weighting: WeightingKind) -> Incoming:
@@ -180,8 +308,8 @@ def edge(source: Node, weighting: WeightingKind) -> Incoming:
 def capsule(
     name: str,
     *incoming: Incoming,
-    cap: CapKind | str = "identity",
-    bias: Bias = "channel",
+    cap: "CapKind | Parameter | str" = "identity",
+    bias: "Bias | Parameter" = "channel",
 ) -> Node:
     """Declares a capsule, `Y = cap(sum of W (x) Y_in + B)`.
 
@@ -213,7 +341,7 @@ def capsule(
                 f"capsule {name!r} takes edges, such as cj.matmul(source, 10) or "
                 f"cj.identity(source), not {given!r}"
             )
-    if not isinstance(cap, str):
+    if not isinstance(cap, str | Parameter):
         what = f"capsule {name!r}: a capsule function"
         _require_record(cap, CAPS, what, 'cj.caps.route(3), or a name, "relu"')
     return Node(name, incoming=incoming, cap=cap, bias=bias)
@@ -231,25 +359,56 @@ def reachable(outputs: tuple[Node, ...]) -> list[Node]:
             done[id(node)] = node
         else:
             stack.append((node, True))
-            stack += [(each.source, False) for each in reversed(node.incoming)]
+            stack += [(source, False) for source in reversed(node.sources)]
     return list(done.values())
 
 
-def edges_document(node: Node) -> list[dict[str, Any]]:
-    """A node's edges as they stand in the document."""
-    return [edge_document(each.source.name, each.weighting) for each in node.incoming]
+def input_document(given: Any) -> dict[str, Any]:
+    """An `Input`, or the node of one, as it stands in the document."""
+    form: dict[str, Any] = {"name": given.name, "shape": list(given.shape)}
+    if given.dtype != "float":
+        form["dtype"] = given.dtype
+    return form | ({"learned": True} if given.learned else {})
 
 
-def edge_document(source: str, weighting: WeightingKind) -> dict[str, Any]:
+def capsule_document(node: Node) -> dict[str, Any]:
+    """A node as it stands in the document."""
+    return {
+        "name": node.name,
+        "from": [
+            edge_document(each.source.name, each.weighting, each.weight)
+            for each in node.incoming
+        ],
+        "cap": kind_document(node.cap),
+        "bias": plain_value(node.bias),
+    }
+
+
+def edge_document(source: str, weighting: WeightingKind, weight: Any) -> dict[str, Any]:
     """An edge as it stands in the document."""
-    return {"source": source, **kind_document(weighting)}
+    form = {"source": source, **kind_document(weighting)}
+    return form if weight is None else form | {"weight": plain_value(weight)}
 
 
-def kind_document(kind: CapKind | WeightingKind | LossKind | str) -> dict[str, Any]:
+def kind_document(kind: "Kind | Parameter | str") -> dict[str, Any]:
     """A kind with its settings as it stands in the document."""
     if isinstance(kind, str):
         return {"kind": kind}
-    return {"kind": kind.kind, **kind.settings()}
+    if isinstance(kind, Parameter):
+        return plain_value(kind)
+    settings = {key: plain_value(value) for key, value in kind.settings().items()}
+    return {"kind": kind.kind, **settings}
+
+
+def plain_value(value: Any) -> Any:
+    """A setting as it stands in the document: parameters of blocks by name."""
+    if isinstance(value, Parameter):
+        return {"parameter": value.name}
+    if isinstance(value, Kind):
+        return kind_document(value)
+    if isinstance(value, list | tuple):
+        return [plain_value(inner) for inner in value]
+    return value
 
 
 def _require_record(

@@ -6,10 +6,13 @@ is ever executed: kinds are looked up in the registries.
 """
 
 import copy
+import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from capsjax.graph import plain
+from capsjax.graph.block import blocks_document, entries
 from capsjax.graph.checks import check
 from capsjax.graph.declaration import (
     Capsule,
@@ -18,15 +21,23 @@ from capsjax.graph.declaration import (
     Input,
     Node,
     edge_document,
-    edges_document,
+    input_document,
     kind_document,
     losses_document,
     reachable,
     sinks,
 )
 from capsjax.graph.errors import GraphError, Problem, brief
+from capsjax.graph.expansion import Expansion, expand
 from capsjax.graph.faults import validate
-from capsjax.graph.kinds import CAPS, LOSSES, WEIGHTINGS, LossKind, Registry
+from capsjax.graph.kinds import (
+    CAPS,
+    LOSSES,
+    WEIGHTINGS,
+    LossKind,
+    Registry,
+    kind_fields,
+)
 from capsjax.graph.salvage import sound_part
 from capsjax.graph.schema import FORMAT_VERSION
 
@@ -67,25 +78,14 @@ def graph(
     """
     _require_outputs(outputs, name)
     nodes = reachable(outputs)
+    blocks = blocks_document(nodes)
     return from_document(
         {
             "format_version": FORMAT_VERSION,
             "name": name,
-            "inputs": [
-                {"name": node.name, "shape": list(node.shape)}
-                for node in nodes
-                if node.shape is not None
-            ],
-            "capsules": [
-                {
-                    "name": node.name,
-                    "from": edges_document(node),
-                    "cap": kind_document(node.cap),
-                    "bias": node.bias,
-                }
-                for node in nodes
-                if node.shape is None
-            ],
+            "inputs": [input_document(n) for n in nodes if n.shape is not None],
+            **({"blocks": blocks} if blocks else {}),
+            "capsules": entries(nodes),
             "outputs": [node.name for node in outputs],
             "losses": losses_document(losses or {}),
             "metadata": dict(metadata or {}),
@@ -147,13 +147,18 @@ def judge(
         GraphError: Everything that is wrong with the document, at once.
     """
     present, faults = _upgrade(document)
-    form, more = validate(present, text if present is document else None)
-    declared = sound_part(present) if form is None else build(form)
+    expansion = expand(present)
+    flat = expansion.document
+    form, more = validate(flat, text if flat is document else None)
+    declared = sound_part(flat) if form is None else build(form, expansion)
     _, rest = check(declared)
-    faults = list(dict.fromkeys([*problems, *faults, *more, *rest]))
+    found = expansion.place([*more, *rest])
+    faults = list(dict.fromkeys([*problems, *faults, *found]))
     if faults:
         raise GraphError(declared.name, _in_order(faults, present), source)
-    return declared
+    if flat is present:
+        return declared
+    return dataclasses.replace(declared, declared=_declared(present))
 
 
 def to_document(graph: Graph) -> dict[str, Any]:
@@ -168,12 +173,18 @@ def to_document(graph: Graph) -> dict[str, Any]:
     document: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "name": graph.name,
-        "inputs": [{"name": x.name, "shape": list(x.shape)} for x in graph.inputs],
-        "capsules": [_capsule_document(capsule) for capsule in graph.capsules],
+        "inputs": [input_document(each) for each in graph.inputs],
+        **_declaration(graph),
         "outputs": list(graph.outputs),
         "losses": losses_document(dict(graph.losses)),
     }
     return document | ({"metadata": graph.metadata} if graph.metadata else {})
+
+
+def _declaration(graph: Graph) -> dict[str, Any]:
+    if graph.declared:
+        return json.loads(graph.declared)
+    return {"capsules": [_capsule_document(capsule) for capsule in graph.capsules]}
 
 
 def canonical(graph: Graph) -> str:
@@ -205,7 +216,7 @@ def _upgrade(document: Any) -> tuple[Any, list[Problem]]:
     return document, []
 
 
-def build(form: Any) -> Graph:
+def build(form: Any, expansion: Expansion) -> Graph:
     """The graph of a validated document; edges and capsules that are alike share."""
     weightings, caps = _Records(WEIGHTINGS), _Records(CAPS)
     plain_cap = {"kind": "identity"}
@@ -213,22 +224,78 @@ def build(form: Any) -> Graph:
         [
             Capsule(
                 each["name"],
-                tuple([Edge(e.pop("source"), weightings.get(e)) for e in each["from"]]),
+                tuple([_edge(e, weightings) for e in each["from"]]),
                 caps.get(each.get("cap", plain_cap)),
                 each.get("bias", "channel"),
             )
             for each in form["capsules"]
         ]
     )
+    if expansion.keys:
+        capsules = tuple(map(_with_keys, capsules, expansion.keys))
     losses = _Records(LOSSES)
     return Graph(
         form.get("name", "network"),
-        tuple(Input(each["name"], each["shape"]) for each in form["inputs"]),
+        tuple([Input(**each) for each in form["inputs"]]),
         capsules,
         tuple(form.get("outputs") or sinks(capsules)),
         tuple((name, losses.get(x)) for name, x in form.get("losses", {}).items()),
         json.dumps(form.get("metadata", {}), sort_keys=True),
+        uses=tuple(expansion.uses),
     )
+
+
+def _edge(form: dict[str, Any], weightings: "_Records") -> Edge:
+    source, weight = form.pop("source"), form.pop("weight", None)
+    return Edge(source, weightings.get(form), None, weight)
+
+
+def _with_keys(capsule: Capsule, keys: list[str]) -> Capsule:
+    """The capsule, its edges named as they are written inside a block."""
+    edges = tuple(
+        [
+            edge if edge.source == key else dataclasses.replace(edge, key=key)
+            for edge, key in zip(capsule.edges, keys, strict=True)
+        ]
+    )
+    return dataclasses.replace(capsule, edges=edges)
+
+
+def _declared(document: Any) -> str:
+    """Blocks and uses of a sound document as text, settings at defaults left out."""
+    blocks = {
+        name: {**block, "capsules": [_short(entry) for entry in block["capsules"]]}
+        for name, block in document["blocks"].items()
+    }
+    capsules = [_short(entry) for entry in document["capsules"]]
+    return plain.write({"blocks": blocks, "capsules": capsules})
+
+
+def _short(entry: Any) -> Any:
+    """A capsule's or a use's entry without what is the default."""
+    if "block" in entry:
+        return entry
+    short = {**entry, "from": [_short_kind(e, WEIGHTINGS) for e in entry["from"]]}
+    if "cap" in entry:
+        short["cap"] = _short_kind(entry["cap"], CAPS)
+    defaults = {"cap": {"kind": "identity"}, "bias": "channel"}
+    return {k: v for k, v in short.items() if k not in defaults or v != defaults[k]}
+
+
+def _short_kind(form: Any, registry: Registry[Any]) -> Any:
+    if not isinstance(form, dict) or form.get("kind") not in registry:
+        return form  # a parameter stands in its place
+    fields = kind_fields(registry[form["kind"]])
+    defaults = {f.name: f.default for f in fields}
+    return {
+        key: value
+        for key, value in form.items()
+        if key not in defaults or _as_tuple(value) != defaults[key]
+    }
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 class _Records:
@@ -257,7 +324,7 @@ class _Records:
 def _capsule_document(capsule: Capsule) -> dict[str, Any]:
     return {
         "name": capsule.name,
-        "from": [edge_document(e.source, e.weighting) for e in capsule.edges],
+        "from": [edge_document(e.source, e.weighting, e.weight) for e in capsule.edges],
         "cap": kind_document(capsule.cap),
         "bias": capsule.bias,
     }

@@ -8,7 +8,13 @@ from pydantic import ValidationError
 from capsjax.graph import plain
 from capsjax.graph.errors import Path, Problem, brief, format_path, nearest
 from capsjax.graph.kinds import CAPS, LOSSES, WEIGHTINGS
-from capsjax.graph.schema import FORMAT_VERSION, document_adapter, known_keys
+from capsjax.graph.schema import (
+    FORMAT_VERSION,
+    Part,
+    document_adapter,
+    known_keys,
+    part_adapter,
+)
 
 
 def validate(document: Any, text: str | None = None) -> tuple[Any, list[Problem]]:
@@ -44,6 +50,41 @@ def validate(document: Any, text: str | None = None) -> tuple[Any, list[Problem]
     return None, problems
 
 
+def part_faults(part: Part, value: Any, path: Path, place: str) -> list[Problem]:
+    """What is wrong with a part of a document that has no alternatives inside.
+
+    Args:
+        part: Which part it is.
+        value: The part as plain data.
+        path: Where it stands in the document.
+        place: The same for a reader.
+    """
+    try:
+        part_adapter(part).validate_json(plain.write(value))
+    except ValidationError as error:
+        problems = []
+        for each in error.errors(include_url=False):
+            steps = tuple(step for step in each["loc"] if step != "[key]")
+            where = (*path, *steps)
+            kind = each["type"]
+            name = ", ".join([place, *_rest(steps)])
+            if kind == "extra_forbidden":
+                known = known_keys(part)
+                cure = nearest(steps[-1], known, "remove it")
+                found = f"unknown key {brief(steps[-1])}"
+                expected = f"one of {', '.join(known)}"
+                problems.append(Problem(where, name, found, expected, cure))
+            elif kind == "missing":
+                found, expected = f"no key {steps[-1]!r}", f"the key {steps[-1]!r}"
+                problems.append(Problem(where, name, found, expected, "add it"))
+            else:
+                problems.append(_value_problem(where, name, each))
+        return problems
+    except (TypeError, ValueError, RecursionError):
+        return []  # no JSON: said of the whole document
+    return []
+
+
 def _problems(document: Any, errors: list[Any]) -> list[Problem]:
     """One problem for each fault.
 
@@ -76,7 +117,7 @@ def _join(forms: list[Problem]) -> Problem:
 def _problem(document: Any, path: Path, branch: str | None, error: Any) -> Problem:
     """Turns one fault that pydantic found into ours."""
     place = _place(document, path)
-    kind, context = error["type"], error.get("ctx", {})
+    kind = error["type"]
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _kind_problem(path, place, error["input"])
     if kind == "extra_forbidden":
@@ -89,18 +130,24 @@ def _problem(document: Any, path: Path, branch: str | None, error: Any) -> Probl
         return Problem(
             path, place, f"no key {path[-1]!r}", f"the key {path[-1]!r}", cure
         )
-    found = brief(error["input"])
     if path == ("format_version",):
+        found = brief(error["input"])
         cure = f"write {FORMAT_VERSION}, without quotes"
         if type(error["input"]) is int:
             newer = error["input"] > FORMAT_VERSION
             cure = "use a newer capsjax" if newer else "write it anew in this format"
         return Problem(path, place, found, f"{FORMAT_VERSION}, the version known", cure)
+    if kind == "dict_type" and path and _names_kind(path):
+        return _kind_problem(path, place, error["input"])
+    return _value_problem(path, place, error)
+
+
+def _value_problem(path: Path, place: str, error: Any) -> Problem:
+    """A value that has not the type it should have."""
+    kind, context, found = error["type"], error.get("ctx", {}), brief(error["input"])
     if kind == "string_pattern_mismatch":
         expected = "a name of letters, digits, '_', '.', '-', parts separated by '/'"
         return Problem(path, place, found, expected, "rename it")
-    if kind == "dict_type" and path and _names_kind(path):
-        return _kind_problem(path, place, error["input"])
     expected = _expected(kind, context, error["msg"])
     cure = _cure(kind, expected, error["input"])
     return Problem(path, place, found, expected, cure)

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from capsjax.graph.declaration import Capsule, Edge, Graph
+from capsjax.graph.declaration import Capsule, Edge, Graph, Input
 from capsjax.graph.errors import Path, Problem, ShapeError, quoted
 from capsjax.graph.kinds import (
+    CAPS,
     LARGEST_RANK,
     CapKind,
     LossKind,
@@ -42,9 +43,11 @@ def infer(graph: Graph, order: Iterable[str]) -> tuple[TypedGraph, list[Problem]
         for each in graph.inputs
         if each.shape is not None and counts[each.name] == 1
     }
-    walk = _Walk(known)
+    integers = frozenset(each.name for each in graph.inputs if each.dtype == "integer")
+    walk = _Walk(known, integers)
     position = {each.name: i for i, each in enumerate(graph.capsules)}
-    typed = []
+    learned = [each for each in graph.inputs if each.learned and each.shape is not None]
+    typed = [_learned(each) for each in learned]
     for name in order:
         if name in position:
             index = position[name]
@@ -54,11 +57,18 @@ def infer(graph: Graph, order: Iterable[str]) -> tuple[TypedGraph, list[Problem]
                 if counts[name] == 1:  # else it is not known which one is meant
                     known[name] = result.output
     caps = {capsule.name: capsule for capsule in typed}
-    problems = walk.problems + _check_losses(graph, caps)
+    problems = walk.problems + _check_shared(typed, position)
+    problems += _check_losses(graph, caps)
     losses = tuple(TypedLoss(name, loss) for name, loss in graph.losses)
-    inputs = tuple((each.name, each.shape) for each in graph.inputs)
-    whole = TypedGraph(graph, inputs, tuple(typed), graph.outputs, losses)
+    inputs = tuple((each.name, each.shape) for each in graph.inputs if not each.learned)
+    whole = TypedGraph(graph, inputs, tuple(typed), graph.outputs, losses, integers)
     return whole, problems + check_memory(whole, position)
+
+
+def _learned(given: Input) -> TypedCapsule:
+    """A learned input: `U = B`, nothing else in the sum."""
+    shape = given.shape
+    return TypedCapsule(given.name, (), CAPS["identity"](), shape, shape, shape)
 
 
 class _Walk:
@@ -67,8 +77,9 @@ class _Walk:
     Rules are run once for each kind and shape: many edges of a large graph are alike.
     """
 
-    def __init__(self, known: dict[str, Shape]):
+    def __init__(self, known: dict[str, Shape], integers: frozenset[str]):
         self.known = known
+        self.integers = integers
         self.problems: list[Problem] = []
         self._shapes_of: dict[Any, Any] = {}
         self._outputs_of: dict[Any, Any] = {}
@@ -104,21 +115,49 @@ class _Walk:
         for i, (edge, weighting) in enumerate(
             zip(capsule.edges, weightings, strict=True)
         ):
-            number = seen[edge.source] = seen.get(edge.source, 0) + 1
-            key = edge.source if number == 1 else f"{edge.source}#{number}"
+            written = edge.key or edge.source
+            number = seen[written] = seen.get(written, 0) + 1
+            key = written if number == 1 else f"{written}#{number}"
             source = self.known.get(edge.source)
             if source is None or type(weighting) is WeightingKind:
                 result.append(None)
                 continue
             shape, weight, fault = self._shapes(weighting, source)
+            fault = fault or self._misread(edge, weight)
             if fault is not None:
                 where = _edge_place(capsule, edge)
                 self.problems.append(_from_error(fault, where, (*path, "from", i)))
                 result.append(None)
                 continue
-            typed = TypedEdge(edge.source, key, weighting, source, shape, weight)
+            typed = TypedEdge(
+                edge.source, key, weighting, source, shape, weight, edge.weight
+            )
             result.append(typed)
         return result
+
+    def _misread(self, edge: Edge, weight: Shape | None) -> ShapeError | None:
+        """Integers where real numbers belong or the reverse; a name for no weight."""
+        kind = edge.weighting.kind
+        holds, reads = edge.source in self.integers, edge.weighting.reads_integers
+        if holds and not reads:
+            return ShapeError(
+                f"{kind} on integers",
+                "an operation that reads integers, embed",
+                'use embed; or declare the input with dtype "float"',
+            )
+        if reads and not holds:
+            return ShapeError(
+                f"{kind} on real numbers",
+                "an input that holds integers",
+                'declare the source as an input with dtype "integer"',
+            )
+        if edge.weight is not None and weight is None:
+            return ShapeError(
+                f"weight {quoted(edge.weight)} on {kind}, which has no weight",
+                "a weight's name on edges that have one",
+                "remove the weight's name",
+            )
+        return None
 
     def _shapes(self, weighting: Any, source: Shape) -> tuple[Any, Any, Any]:
         """Shape of the contribution, shape of W, and what is wrong with either."""
@@ -234,6 +273,32 @@ def _disagreement(
         f"change one of the two edges so that both give {one.shape} or {two.shape}, "
         "or use `place` on both to put them side by side",
     )
+
+
+def _check_shared(typed: list[TypedCapsule], position: dict[str, int]) -> list[Problem]:
+    """Edges that name the same weight and want it in different shapes."""
+    first: dict[str, tuple[TypedCapsule, TypedEdge]] = {}
+    problems = []
+    for capsule in typed:
+        for i, edge in enumerate(capsule.edges):
+            if edge.weight is None:
+                continue
+            other, one = first.setdefault(edge.weight, (capsule, edge))
+            if one.weight_shape != edge.weight_shape:
+                problems.append(
+                    Problem(
+                        ("capsules", position[capsule.name], "from", i, "weight"),
+                        f"weight {quoted(edge.weight)}, shared by the edges "
+                        f"{quoted(one.source)} -> {quoted(other.name)} and "
+                        f"{quoted(edge.source)} -> {quoted(capsule.name)}",
+                        f"shape {one.weight_shape} for {one.weighting} on the one, "
+                        f"{edge.weight_shape} for {edge.weighting} on the other",
+                        "one shape for all edges that name the same weight",
+                        "change the settings or the source of one of them, or give it "
+                        "a weight of its own",
+                    )
+                )
+    return problems
 
 
 def _check_losses(graph: Graph, typed: dict[str, TypedCapsule]) -> list[Problem]:

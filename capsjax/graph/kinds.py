@@ -127,6 +127,9 @@ class WeightingKind(Kind):
     symbol: ClassVar[str] = "\N{CIRCLED TIMES}"
     """How the edge is marked in a drawing."""
 
+    reads_integers: ClassVar[bool] = False
+    """Whether Y of the source holds integers, which stand for one-hot vectors."""
+
     def contribution_shape(self, shape: Shape) -> Shape:
         """Shape of `W (x) Y` for a source of the given shape, both per example."""
         raise TypeError(f"{type(self).__name__} declares no contribution_shape")

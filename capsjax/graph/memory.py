@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 
 from capsjax.graph.errors import Problem, quoted
-from capsjax.graph.typed import TypedGraph, TypedGroup
+from capsjax.graph.typed import TypedCapsule, TypedGraph, TypedGroup
 
 BYTES_PER_NUMBER = 4  # float32
 
@@ -28,15 +28,15 @@ def check_memory(typed: TypedGraph, position: Mapping[str, int]) -> list[Problem
     memory = psutil.virtual_memory().total
     most = f"at most {gibibytes(memory)}, the memory of this machine"
     problems = []
-    counts = [capsule.parameter_count for capsule in typed.capsules]
-    count = sum(counts)
+    count = typed.parameter_count
     size = count * BYTES_PER_NUMBER
     if size > memory:
+        counts = [_numbers(typed, capsule) for capsule in typed.capsules]
         largest = max(counts)
         name = typed.capsules[counts.index(largest)].name
         problems.append(
             Problem(
-                ("capsules", position[name]),
+                ("capsules", position[name]) if name in position else ("inputs",),
                 f"graph {quoted(typed.graph.name)}, parameters",
                 f"{count:,} parameters, {gibibytes(size)}; the most, {largest:,}, in "
                 f"capsule {quoted(name)}",
@@ -53,7 +53,7 @@ def check_memory(typed: TypedGraph, position: Mapping[str, int]) -> list[Problem
                 Problem(("inputs", i, "shape"), place, found, most, "a smaller shape")
             )
     for capsule in typed.capsules:
-        if isinstance(capsule, TypedGroup):
+        if isinstance(capsule, TypedGroup) or not capsule.terms:
             continue  # made by a pass, or of arrays that are in memory already
         numbers = math.prod(capsule.total_input) + math.prod(capsule.output)
         size = numbers * BYTES_PER_NUMBER
@@ -69,6 +69,13 @@ def check_memory(typed: TypedGraph, position: Mapping[str, int]) -> list[Problem
                 )
             )
     return problems
+
+
+def _numbers(typed: TypedGraph, capsule: TypedCapsule | TypedGroup) -> int:
+    """Numbers of a capsule's parameters, shared weights with the first that reads."""
+    shared = typed.shared.values()
+    own = [edge.weight_shape or () for first, edge in shared if first is capsule]
+    return capsule.parameter_count + sum(map(math.prod, own))
 
 
 def gibibytes(size: int) -> str:

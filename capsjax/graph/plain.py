@@ -12,6 +12,7 @@ from typing import Any
 from capsjax.graph.errors import Path, Problem, brief, format_path
 
 DEEPEST = 150
+_WIDTH = 120
 MOST_DIGITS = 3600  # Python itself reads and writes 4300
 
 
@@ -88,6 +89,33 @@ def write(document: Any) -> str:
         RecursionError: It is nested too deeply.
     """
     return json.dumps(document, allow_nan=False, default=_as_list)
+
+
+def pretty(value: Any, indent: int = 0, used: int = 0) -> str:
+    """JSON text for people: what fits on a line stands on one line.
+
+    Args:
+        value: Plain data.
+        indent: How far the lines of the value are indented.
+        used: How much of its first line is used already.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    fits = indent + used + len(text) < _WIDTH
+    if fits or not value or not isinstance(value, dict | list):
+        return text
+    if isinstance(value, dict):
+        names = [f"{json.dumps(key, ensure_ascii=False)}: " for key in value]
+        inner = value.values()
+        opening, closing = "{}"
+    else:
+        names, inner = [""] * len(value), value
+        opening, closing = "[]"
+    parts = [
+        name + pretty(each, indent + 2, len(name))
+        for name, each in zip(names, inner, strict=True)
+    ]
+    start = "\n" + " " * (indent + 2)
+    return f"{opening}{start}{f',{start}'.join(parts)}\n{' ' * indent}{closing}"
 
 
 def _as_list(value: Any) -> Any:

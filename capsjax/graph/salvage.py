@@ -37,7 +37,12 @@ def sound_part(document: Any) -> Graph:
     document = document if isinstance(document, dict) else {}
     memo: dict[tuple[str, str], Any] = {}
     inputs = tuple(
-        Input(_name(each, f"number {i + 1} of the inputs"), _shape(each.get("shape")))
+        Input(
+            _name(each, f"number {i + 1} of the inputs"),
+            _shape(each.get("shape")),
+            "integer" if each.get("dtype") == "integer" else "float",
+            each.get("learned") is True,
+        )
         for i, each in enumerate(_objects(document.get("inputs")))
     )
     capsules = tuple(
@@ -92,6 +97,7 @@ def _edges(capsule: dict[str, Any], memo: Any) -> tuple[Edge, ...]:
         Edge(
             each["source"] if isinstance(each.get("source"), str) else NAMELESS,
             _part("edge", {**each, "source": "any"}, memo),
+            weight=each["weight"] if isinstance(each.get("weight"), str) else None,
         )
         for each in _objects(entries)
     )
@@ -105,7 +111,8 @@ def _part(part: Any, value: Any, memo: dict[tuple[str, str], Any]) -> Any:
         text = json.dumps(value)
         if (part, text) not in memo:
             form = part_adapter(part).validate_json(text)
-            settings = {k: form[k] for k in form if k not in ("kind", "source")}
+            own = "kind", "source", "weight"
+            settings = {k: form[k] for k in form if k not in own}
             memo[part, text] = table[form["kind"]](**settings)
         return memo[part, text]
     except (TypeError, ValueError, RecursionError):

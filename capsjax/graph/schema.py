@@ -38,6 +38,7 @@ from capsjax.graph.kinds import (
     WEIGHTINGS,
     Count,
     Kind,
+    NonNegative,
     Registry,
     kind_fields,
 )
@@ -57,12 +58,22 @@ Name = Annotated[
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def kind_form(title: str, kind: str, record: type[Kind], **more: Any) -> Any:
-    """The document form of one kind: its name, its settings, nothing else."""
+def kind_form(
+    title: str, kind: str, record: type[Kind], open_to: Any = None, **more: Any
+) -> Any:
+    """The document form of one kind: its name, its settings, nothing else.
+
+    Args:
+        title: Name of the form.
+        kind: Name of the kind.
+        record: Its class.
+        open_to: A further form that any setting may have.
+        **more: Further keys.
+    """
     hints = get_type_hints(record, include_extras=True)
     fields: dict[str, Any] = {**more, "kind": Literal[kind]}
     for field in kind_fields(record):
-        hint = hints[field.name]
+        hint = hints[field.name] if open_to is None else hints[field.name] | open_to
         if field.default is not dataclasses.MISSING:
             hint = _optional(hint, field.default)
         fields[field.name] = hint
@@ -70,16 +81,19 @@ def kind_form(title: str, kind: str, record: type[Kind], **more: Any) -> Any:
     return _object(title, doc, fields)
 
 
-def one_of(registry: Registry[Any], **more: Any) -> Any:
+def one_of(registry: Registry[Any], open_to: Any = None, **more: Any) -> Any:
     """The tagged union of a registry's kinds."""
-    noun = registry.noun.split()[0]
+    noun = registry.noun.split()[0] + ("_in_block" if open_to is not None else "")
     forms = tuple(
-        kind_form(f"{noun}_{kind}", kind, registry[kind], **more) for kind in registry
+        kind_form(f"{noun}_{kind}", kind, registry[kind], open_to, **more)
+        for kind in registry
     )
     return Annotated[Union[forms], Field(discriminator="kind")]  # noqa: UP007
 
 
-Part = Literal["document", "input", "capsule", "edge", "cap", "loss"]
+Part = Literal[
+    "document", "input", "capsule", "edge", "cap", "loss", "block", "use", "published"
+]
 
 
 def document_adapter() -> TypeAdapter[Any]:
@@ -97,7 +111,8 @@ def known_keys(part: str, kind: str | None = None) -> list[str]:
     if kind is not None:
         registry: Any = {"edge": WEIGHTINGS, "cap": CAPS, "loss": LOSSES}[part]
         settings = [field.name for field in kind_fields(registry[kind])]
-        return [*(["source"] if part == "edge" else []), "kind", *settings]
+        own = ["source", "weight"] if part == "edge" else []
+        return [*own, "kind", *settings]
     return list(_forms(*_versions())[part].__annotations__)
 
 
@@ -112,7 +127,7 @@ def _adapter(part: Part, *versions: int) -> TypeAdapter[Any]:
 
 @functools.lru_cache(maxsize=1)
 def _forms(*versions: int) -> dict[str, Any]:
-    edge: Any = one_of(WEIGHTINGS, source=Name)
+    edge: Any = one_of(WEIGHTINGS, source=Name, weight=NotRequired[Name])
     cap: Any = one_of(CAPS)
     loss: Any = one_of(LOSSES)
     shape: Any = Annotated[tuple[Count, ...], Len(0, LARGEST_RANK)]
@@ -120,39 +135,96 @@ def _forms(*versions: int) -> dict[str, Any]:
     given: Any = _object(
         "Input",
         "A capsule without sources; the shape is per example.",
-        {"name": Name, "shape": shape},
+        {
+            "name": Name,
+            "shape": shape,
+            "dtype": _optional(Literal["float", "integer"], "float"),
+            "learned": _optional(bool, False),
+        },
     )
     capsule: Any = _object(
         "Capsule",
         "Y = cap(sum over edges of W (x) Y_source + B).",
-        {
-            "name": Name,
-            "from": Annotated[list[edge], Len(1)],
-            "cap": _optional(cap, {"kind": "identity"}),
-            "bias": _optional(Literal["full", "channel", None], "channel"),
-        },
+        _capsule_keys(edge, cap, Literal["full", "channel", None]),
     )
-    document = _object(
-        "Document",
-        "A declared graph of capsules.",
-        {
-            "format_version": Literal[1],
-            "name": _optional(Name, "network"),
-            "inputs": Annotated[list[given], Len(1)],
-            "capsules": Annotated[list[capsule], Len(1)],
-            "outputs": _optional(names | None, None),
-            "losses": _optional(dict[Name, loss], {}),
-            "metadata": _optional(dict[str, Any], {}),
-        },
-    )
+    document = {
+        "format_version": Literal[1],
+        "name": _optional(Name, "network"),
+        "inputs": Annotated[list[given], Len(1)],
+        "capsules": Annotated[list[capsule], Len(1)],
+        "outputs": _optional(names | None, None),
+        "losses": _optional(dict[Name, loss], {}),
+        "metadata": _optional(dict[str, Any], {}),
+    }
+    doc = "A declared graph of capsules."
+    entry: Any = Annotated[list[capsule | _use_form(Count)], Len(1)]
+    blocks: Any = _optional(dict[Name, _block_form(_entry_in_block())], {})
+    published = document | {"blocks": blocks, "capsules": entry}
     return {
-        "document": document,
+        "document": _object("Document", doc, document),
+        "published": _object("DocumentWithBlocks", doc, published),
         "input": given,
         "capsule": capsule,
         "edge": edge,
         "cap": cap,
         "loss": loss,
+        "block": _block_form(Any),
+        "use": _use_form(Count),
     }
+
+
+def _capsule_keys(edge: Any, cap: Any, bias: Any) -> dict[str, Any]:
+    return {
+        "name": Name,
+        "from": Annotated[list[edge], Len(1)],
+        "cap": _optional(cap, {"kind": "identity"}),
+        "bias": _optional(bias, "channel"),
+    }
+
+
+def _entry_in_block() -> Any:
+    """A capsule or a use inside a block: a parameter may stand for any setting."""
+    doc = "Stands for the value of a parameter of the block."
+    parameter: Any = _object("Parameter", doc, {"parameter": Name})
+    weight = NotRequired[Name | parameter]
+    edge = one_of(WEIGHTINGS, parameter, source=Name, weight=weight)
+    cap = one_of(CAPS, parameter) | parameter
+    bias = Literal["full", "channel", None] | parameter
+    capsule: Any = _object(
+        "CapsuleInBlock", "A capsule of a block.", _capsule_keys(edge, cap, bias)
+    )
+    return capsule | _use_form(Count | parameter)
+
+
+def _block_form(entry: Any) -> Any:
+    """A block whose capsules have the given form."""
+    words: Any = Annotated[list[Name], Len(1)]
+    return _object(
+        "Block",
+        "A named sub-graph with parameters.",
+        {
+            "inputs": words,
+            "parameters": _optional(list[Name], []),
+            "defaults": _optional(dict[Name, Any], {}),
+            "capsules": Annotated[list[entry], Len(1)],
+            "output": NotRequired[Name],
+        },
+    )
+
+
+def _use_form(repeat: Any) -> Any:
+    return _object(
+        "Use" if repeat is Count else "UseInBlock",
+        "A use of a block: its capsules stand in this place.",
+        {
+            "name": Name,
+            "block": Name,
+            "from": Annotated[list[Name], Len(1)],
+            "with": _optional(dict[Name, Any], {}),
+            "repeat": NotRequired[repeat],
+            "first": _optional(NonNegative, 1),
+        },
+    )
 
 
 def _object(title: str, doc: str, fields: dict[str, Any]) -> Any:
@@ -181,7 +253,7 @@ def json_schema() -> dict[str, Any]:
         >>> cj.json_schema()["title"]
         'capsjax graph'
     """
-    schema = document_adapter().json_schema()
+    schema = part_adapter("published").json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -7,7 +7,6 @@ which the part of the library that knows it enters in `FORMS`.
 import dataclasses
 import gc
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,7 +58,7 @@ def save(graph: Any, path: str | os.PathLike[str]) -> None:
     """
     form = _form(graph)
     if form is None:
-        text = json.dumps(to_document(graph), indent=2, ensure_ascii=False)
+        text = plain.pretty(to_document(graph))
     else:
         text = form.write(graph, Path(path))
     write_atomically(path, (text + "\n").encode())

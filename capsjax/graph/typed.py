@@ -26,6 +26,7 @@ class TypedEdge:
         source_shape: Shape of Y of the source.
         shape: Shape of the contribution to U.
         weight_shape: Shape of W, or None.
+        weight: Name of W, if it is shared.
     """
 
     source: str
@@ -34,6 +35,7 @@ class TypedEdge:
     source_shape: Shape
     shape: Shape
     weight_shape: Shape | None
+    weight: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +51,10 @@ Term = TypedEdge | Concatenation
 
 @dataclasses.dataclass(frozen=True)
 class TypedCapsule:
-    """A capsule with its shapes: `U = sum of terms + B`, `Y = cap(U)`."""
+    """A capsule with its shapes: `U = sum of terms + B`, `Y = cap(U)`.
+
+    A learned input has no terms: `U = B`.
+    """
 
     name: str
     terms: tuple[Term, ...]
@@ -87,9 +92,17 @@ class TypedCapsule:
         return self.cap.parameter_shapes(self.total_input)
 
     @property
+    def learns(self) -> bool:
+        """Whether it has parameters, shared ones among them."""
+        return bool(self.parameter_count) or any(edge.weight for edge in self.edges)
+
+    @property
     def parameter_count(self) -> int:
-        """Number of weights, biases and parameters of the capsule function."""
-        shapes = [edge.weight_shape for edge in self.edges]
+        """Number of weights, biases and parameters of the capsule function.
+
+        Shared weights are no single capsule's: `TypedGraph.shared` has them.
+        """
+        shapes = [edge.weight_shape for edge in self.edges if edge.weight is None]
         shapes += [self.bias_shape, *self.cap_shapes.values()]
         return sum([math.prod(shape) for shape in shapes if shape is not None])
 
@@ -183,6 +196,11 @@ class TypedGroup:
         return tuple(writing.name for writing in self.writings)
 
     @property
+    def learns(self) -> bool:
+        """Whether it has parameters."""
+        return bool(self.parameter_count)
+
+    @property
     def parameter_count(self) -> int:
         """Number of weights and biases."""
         count = 0
@@ -220,10 +238,11 @@ class TypedGraph:
 
     Attributes:
         graph: The declaration, or what has its `name`, `inputs` and `losses`.
-        inputs: Names and shapes.
+        inputs: Names and shapes of what is given, integers among them.
         capsules: Capsules, and groups of them.
         outputs: Names of capsules.
         losses: Losses on outputs.
+        integers: Names of the inputs that hold integers.
     """
 
     graph: Any
@@ -231,6 +250,7 @@ class TypedGraph:
     capsules: tuple[TypedCapsule | TypedGroup, ...]
     outputs: tuple[str, ...]
     losses: tuple[TypedLoss, ...]
+    integers: frozenset[str] = frozenset()
 
     @property
     def caps(self) -> dict[str, Any]:
@@ -243,6 +263,19 @@ class TypedGraph:
         return tuple(c for c in self.capsules if isinstance(c, TypedGroup))
 
     @property
+    def shared(self) -> dict[str, tuple[TypedCapsule, TypedEdge]]:
+        """Shared weights by name: the first edge that names each, and its capsule."""
+        found: dict[str, tuple[TypedCapsule, TypedEdge]] = {}
+        for capsule in self.capsules:
+            if isinstance(capsule, TypedCapsule):
+                for edge in capsule.edges:
+                    if edge.weight is not None:
+                        found.setdefault(edge.weight, (capsule, edge))
+        return found
+
+    @property
     def parameter_count(self) -> int:
-        """Number of weights and biases of all capsules, a Python integer."""
-        return sum(capsule.parameter_count for capsule in self.capsules)
+        """Number of all parameters, a Python integer."""
+        shapes = [edge.weight_shape or () for _, edge in self.shared.values()]
+        shared = sum(math.prod(shape) for shape in shapes)
+        return shared + sum(capsule.parameter_count for capsule in self.capsules)

@@ -12,6 +12,8 @@ from capsjax.weightings.elementwise import Scale as Scale
 from capsjax.weightings.elementwise import channel_scale as channel_scale
 from capsjax.weightings.elementwise import identity as identity
 from capsjax.weightings.elementwise import scale as scale
+from capsjax.weightings.lookup import Embed as Embed
+from capsjax.weightings.lookup import embed as embed
 from capsjax.weightings.products import Dot as Dot
 from capsjax.weightings.products import Matmul as Matmul
 from capsjax.weightings.products import Vote as Vote
@@ -22,9 +24,11 @@ from capsjax.weightings.resampling import Flip as Flip
 from capsjax.weightings.resampling import Upsample as Upsample
 from capsjax.weightings.resampling import flip as flip
 from capsjax.weightings.resampling import upsample as upsample
+from capsjax.weightings.structure import Cut as Cut
 from capsjax.weightings.structure import Place as Place
 from capsjax.weightings.structure import Reshape as Reshape
 from capsjax.weightings.structure import Transpose as Transpose
+from capsjax.weightings.structure import cut as cut
 from capsjax.weightings.structure import place as place
 from capsjax.weightings.structure import reshape as reshape
 from capsjax.weightings.structure import transpose as transpose

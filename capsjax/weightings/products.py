@@ -55,32 +55,38 @@ class Dot(_Product):
 
 @register_weighting("matmul")
 class Matmul(_Product):
-    """`U[..., o] = sum_i Y[..., i] W[i, o]`: a matrix product over the last axis."""
+    """`U[..., o] = sum_i Y[..., i] W[i, o]`: a matrix product over the last axis.
+
+    Transposed, W is [o, i]: the layout of a table that `embed` looks up.
+    """
 
     symbol: ClassVar[str] = "\N{MULTIPLICATION SIGN}"
 
     features: Count
+    transposed: bool = False
 
     def contribution_shape(self, shape: Shape) -> Shape:
         self._require_axis(shape)
         return (*shape[:-1], self.features)
 
     def weight_shape(self, shape: Shape) -> Shape:
-        return (shape[-1], self.features)
+        sizes = shape[-1], self.features
+        return sizes[::-1] if self.transposed else sizes
 
     def forward(self, w: jax.Array, y: jax.Array) -> jax.Array:
-        return y @ w
+        return y @ (w.T if self.transposed else w)
 
     def weight_gradient(
         self, y: jax.Array, delta: jax.Array, w_shape: Shape
     ) -> jax.Array:
-        rows = y.reshape(-1, w_shape[0])
-        return rows.T @ delta.reshape(-1, w_shape[1])
+        rows = y.reshape(-1, y.shape[-1])
+        signals = delta.reshape(-1, self.features)
+        return signals.T @ rows if self.transposed else rows.T @ signals
 
     def input_gradient(
         self, w: jax.Array, delta: jax.Array, y_shape: Shape
     ) -> jax.Array:
-        return delta @ w.T
+        return delta @ (w if self.transposed else w.T)
 
     def flops(self, shape: Shape) -> int:
         return 2 * math.prod(shape) * self.features
@@ -149,12 +155,13 @@ def dot(source: Node) -> Incoming:
     return edge(source, Dot())
 
 
-def matmul(source: Node, features: int) -> Incoming:
+def matmul(source: Node, features: int, *, transposed: bool = False) -> Incoming:
     """The matrix product over the last axis: `U[..., o] = sum_i Y[..., i] W[i, o]`.
 
     Args:
         source: The input or capsule; at least one axis.
         features: Size of the last axis of the result. W has shape [in, features].
+        transposed: Whether W is [features, in], to be shared with `embed`.
 
     Returns:
         The edge.
@@ -165,7 +172,7 @@ def matmul(source: Node, features: int) -> Incoming:
         >>> cj.compile(cj.graph(cj.capsule("h", cj.matmul(x, 10)))).parameter_count
         7850
     """
-    return edge(source, Matmul(features))
+    return edge(source, Matmul(features, transposed))
 
 
 def vote(source: Node, capsules: int, dimension: int) -> Incoming:

@@ -1,4 +1,4 @@
-"""reshape, transpose, place: the numbers of Y, elsewhere. No weights."""
+"""reshape, transpose, place, cut: the numbers of Y, elsewhere. No weights."""
 
 import itertools
 import math
@@ -12,6 +12,18 @@ from capsjax.graph.declaration import Incoming, Node, edge
 from capsjax.graph.errors import ShapeError, listing
 from capsjax.graph.kinds import LARGEST, LARGEST_RANK, Count, NonNegative, Shape
 from capsjax.weightings.base import Weighting, register_weighting
+
+
+def position_of(shape: Shape, axis: int) -> int:
+    """The axis counted from the front, without the batch."""
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(
+            f"axis {axis} of shape {shape}",
+            f"an axis of {len(shape)} (the batch axis is not counted)",
+            "correct the axis, or reshape the source",
+        )
+    return axis % len(shape)
+
 
 Axis = Annotated[int, Ge(-64), Le(63)]
 Size = Annotated[int, Ge(-1), Le(LARGEST)]
@@ -93,7 +105,7 @@ class Place(Weighting):
         if given == {(False, False)}:
             return siblings
         axes = {
-            each._position(shape, each.axis)
+            position_of(shape, each.axis)
             for shape, each in zip(shapes, siblings, strict=True)
         }
         if given != {(True, True)} or len(axes) > 1:
@@ -109,19 +121,10 @@ class Place(Weighting):
             for each, shape, end in zip(siblings, shapes, ends, strict=True)
         ]
 
-    def _position(self, shape: Shape, axis: int) -> int:
-        if not -len(shape) <= axis < len(shape):
-            raise ShapeError(
-                f"axis {axis} of shape {shape}",
-                f"an axis of {len(shape)} (the batch axis is not counted)",
-                "correct the axis, or reshape the source",
-            )
-        return axis % len(shape)
-
     def _slot(self, shape: Shape) -> tuple[int, int, int]:
         """Axis counted from the front without batch, offset, size: all known."""
         assert self.offset is not None and self.size is not None
-        return self._position(shape, self.axis), self.offset, self.size
+        return position_of(shape, self.axis), self.offset, self.size
 
     def contribution_shape(self, shape: Shape) -> Shape:
         axis, offset, size = self._slot(shape)
@@ -143,6 +146,37 @@ class Place(Weighting):
         axis, offset, _ = self._slot(y_shape[1:])
         end = offset + y_shape[axis + 1]
         return jax.lax.slice_in_dim(delta, offset, end, axis=axis + 1)
+
+
+@register_weighting("cut")
+class Cut(Weighting):
+    """`U` is a piece of Y along an axis: the transpose of `place`."""
+
+    symbol: ClassVar[str] = "\N{WHITE SQUARE WITH LOWER LEFT QUADRANT}"
+
+    start: NonNegative
+    size: Count
+    axis: Axis = -1
+
+    def contribution_shape(self, shape: Shape) -> Shape:
+        axis = position_of(shape, self.axis)
+        if self.start + self.size > shape[axis]:
+            raise ShapeError(
+                f"a piece from {self.start} to {self.start + self.size} on axis {axis}",
+                f"a piece within the size {shape[axis]}",
+                "a smaller start or size",
+            )
+        return (*shape[:axis], self.size, *shape[axis + 1 :])
+
+    def forward(self, w: None, y: jax.Array) -> jax.Array:
+        axis = position_of(y.shape[1:], self.axis) + 1
+        return jax.lax.slice_in_dim(y, self.start, self.start + self.size, axis=axis)
+
+    def input_gradient(self, w: None, delta: jax.Array, y_shape: Shape) -> jax.Array:
+        axis = position_of(y_shape[1:], self.axis) + 1
+        widths = [(0, 0, 0)] * len(y_shape)
+        widths[axis] = (self.start, y_shape[axis] - self.start - self.size, 0)
+        return jax.lax.pad(delta, jnp.zeros((), delta.dtype), widths)
 
 
 def reshape(source: Node, shape: tuple[int, ...]) -> Incoming:
@@ -208,3 +242,25 @@ def place(
         (4, 8)
     """
     return edge(source, Place(axis, offset, size))
+
+
+def cut(source: Node, start: int, size: int, axis: int = -1) -> Incoming:
+    """Reads a piece of a source along an axis.
+
+    Args:
+        source: The input or capsule.
+        start: Where the piece begins.
+        size: How much of the axis it holds.
+        axis: The axis; the batch is not counted.
+
+    Returns:
+        The edge.
+
+    Example:
+        >>> import capsjax as cj
+        >>> tokens = cj.input("tokens", (197, 768))
+        >>> first = cj.capsule("first", cj.cut(tokens, 0, 1, axis=0), bias=None)
+        >>> cj.compile(cj.graph(first)).shapes["first"].output
+        (1, 768)
+    """
+    return edge(source, Cut(start, size, axis))

@@ -165,7 +165,7 @@ def test_every_stage_means_the_same(graph):
         return found, interpreter.run(stages[0].typed, params, {}, inputs, targets)
 
     found, expected = run(params, inputs, targets)
-    for _, outputs in found:
+    for _, outputs, _ in found:
         close(outputs, expected[1])
     close(found[-1][0], expected[0])
     assert stages[-1].name == "pair_losses"

@@ -62,6 +62,8 @@ def batch(typed: TypedGraph) -> tuple[TypedGraph, list[str]]:
 def _kind(capsule: TypedCapsule) -> Hashable | None:
     """What capsules of a group have in common; None for those that can't be in one."""
     unit = capsule.total_input
+    if not capsule.terms:  # a learned input
+        return None
     edge = capsule.terms[0]
     if capsule.output != unit or math.prod(unit) > MOST_NUMBERS:
         return None
@@ -69,6 +71,8 @@ def _kind(capsule: TypedCapsule) -> Hashable | None:
         return None
     for term in capsule.terms:
         if not isinstance(term, TypedEdge) or not isinstance(edge, TypedEdge):
+            return None
+        if term.weight is not None:
             return None
         if (term.weighting, term.source_shape) != (edge.weighting, unit):
             return None
@@ -89,8 +93,11 @@ def _phases(
     found: dict[int, list[TypedCapsule]] = {}
     for item in typed.capsules:
         own = max(
-            phase[source] + (item.name in inside and source not in inside)
-            for source in item.sources
+            (
+                phase[source] + (item.name in inside and source not in inside)
+                for source in item.sources
+            ),
+            default=0,
         )
         for name in item.produces:
             phase[name] = own
