@@ -18,7 +18,7 @@ from capsjax.compiler.parameters import Name, flatten, nest, show
 from capsjax.graph.errors import Suggestions, listing
 from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import TypedCapsule, TypedEdge
-from capsjax.pretrained.flattened import rows_channels_last
+from capsjax.pretrained.flattened import is_map, rows_channels_last
 from capsjax.pretrained.names import Names, Tensor, parse
 
 _LONGEST_LIST = 50
@@ -96,7 +96,10 @@ class _Reading:
         self._tensors, self._names, self._convention = tensors, names, convention
         capsules = [c for c in net.typed.capsules if isinstance(c, TypedCapsule)]
         self._capsules = {c.name: c for c in capsules}
-        self._edges = {(c.name, e.key): e for c in capsules for e in c.edges}
+        self._edges: dict[Name, TypedEdge] = {}
+        for capsule in capsules:
+            for edge in capsule.edges:
+                self._edges.setdefault(_weight_name(capsule, edge), edge)
         self._scales = {
             e.source: c.name
             for c in reversed(capsules)
@@ -179,7 +182,7 @@ class _Reading:
 
     def _unknown(self) -> list[str]:
         """Entries of the table of names that name nothing here."""
-        known = {*self._capsules, *self._asked}
+        known = {*self._capsules, *self._asked, *(name[0] for name in self._edges)}
         suggestions = Suggestions(known)
         return [
             f"names, {name!r}: unknown; cure: "
@@ -208,20 +211,14 @@ class _Reading:
         if part in convention.state:
             return convention.state[part]
         if part == "W":
-            kind = self._kind(name)
+            edge = self._edges.get(name)
+            kind = edge.weighting.kind if edge is not None else ""
             return convention.weight.get(kind, convention.default_weight)
         if part == "B":
             edges = self._capsules[name[0]].edges
             scaled = any(e.weighting.kind == "channel_scale" for e in edges)
             return convention.shift if scaled else convention.bias
         return name[-1]
-
-    def _kind(self, name: Name) -> str:
-        edge = self._edge(name)
-        return edge.weighting.kind if edge is not None else ""
-
-    def _edge(self, name: Name) -> TypedEdge | None:
-        return self._edges.get((name[0], name[-1])) if name[1] == "W" else None
 
     def _claim(self, tensor: Tensor, taker: str) -> None:
         other = self._takers.setdefault(tensor, taker)
@@ -251,12 +248,21 @@ class _Reading:
 
     def _laid_out(self, name: Name, array: np.ndarray, shape: Shape) -> np.ndarray:
         """The array in our layout."""
-        edge = self._edge(name)
-        if edge is not None and edge.weighting.kind in self._convention.layout:
-            array = self._convention.layout[edge.weighting.kind](array)
-            if self._convention.channels_first and edge.weighting.kind == "matmul":
+        convention, edge = self._convention, self._edges.get(name)
+        if edge is not None and edge.weighting.kind in convention.layout:
+            array = convention.layout[edge.weighting.kind](array)
+            if convention.channels_first and edge.weighting.kind == "matmul":
                 array = rows_channels_last(self._capsules, edge, array)
             return array
         while array.ndim > len(shape) and array.shape[0] == 1:
             array = array[0]  # an axis for the batch
+        if convention.channels_first and name[1] == "B" and array.ndim > 1:
+            if is_map(self._capsules, name[0], shape):
+                return np.moveaxis(array, 0, -1)
         return array
+
+
+def _weight_name(capsule: TypedCapsule, edge: TypedEdge) -> Name:
+    if edge.weight is not None:
+        return (edge.weight, "W")
+    return (capsule.name, "W", edge.key)

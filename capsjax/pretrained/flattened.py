@@ -47,20 +47,25 @@ def _flattened(capsules: Mapping[str, TypedCapsule], name: str) -> Shape | None:
         edge = capsule.edges[0]
         if edge.weighting.kind == "reshape" and len(edge.source_shape) > 1:
             shape = edge.source_shape
-            return shape if _is_map(capsules, edge.source, shape) else None
+            return shape if is_map(capsules, edge.source, shape) else None
         if edge.weighting.kind not in ("identity", "reshape"):
             return None
         name = edge.source
     return None
 
 
-def _is_map(capsules: Mapping[str, TypedCapsule], name: str, shape: Shape) -> bool:
+def is_map(capsules: Mapping[str, TypedCapsule], name: str, shape: Shape) -> bool:
     """Whether Y of a capsule has spatial axes and then channels.
 
     It has if a convolution made it, over edges and capsule functions that keep its axes
     apart; or if it is an input of three axes, an image.
+
+    Args:
+        capsules: The capsules by name.
+        name: The capsule or input.
+        shape: Shape of its Y.
     """
-    while name in capsules:
+    while name in capsules and capsules[name].edges:
         edges = capsules[name].edges
         kinds = {edge.weighting.kind for edge in edges}
         if kinds & _MAPS:
@@ -68,4 +73,4 @@ def _is_map(capsules: Mapping[str, TypedCapsule], name: str, shape: Shape) -> bo
         if not kinds <= _KEEPING or len(edges[0].source_shape) != len(shape):
             return False
         name = edges[0].source
-    return len(shape) == 3
+    return name not in capsules and len(shape) == 3

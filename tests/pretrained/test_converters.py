@@ -218,3 +218,17 @@ def test_keras_names_and_layouts():
     np.testing.assert_array_equal(state["conv1"]["mean"], given["bn1/moving_mean"])
     expected = given["bn1/moving_variance"]
     np.testing.assert_array_equal(state["conv1"]["variance"], expected)
+
+
+def test_shared_weights_and_learned_inputs():
+    words = cj.input("words", (3,), dtype="integer")
+    first = cj.share(cj.embed(words, 5, 4), "table")
+    second = cj.share(cj.embed(words, 5, 4), "table")
+    places = cj.learned("places", (3, 4))
+    x = cj.capsule("x", first, second, cj.identity(places), bias=None)
+    net = cj.compile(cj.graph(x))
+    given = {"wte.weight": draw(5, 4), "places": draw(1, 3, 4, seed=1)}
+    params, _ = from_torch(net, given, {"table": "wte", "places:B": "places"})
+    outputs, _ = net.apply(params, {}, {"words": np.array([[0, 4, 1]])})
+    expected = 2 * given["wte.weight"][[0, 4, 1]] + given["places"]
+    np.testing.assert_allclose(outputs["x"], expected, rtol=1e-12)
