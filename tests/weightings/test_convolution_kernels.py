@@ -112,6 +112,8 @@ def fits(role, name, window, channels, geometry):
     if name == "flipped":
         strided = max(geometry.stride) > 1
         return not strided and math.prod(window) * channels <= 128
+    if name == "exchanged":
+        return geometry.groups == 1 and max(geometry.stride) == 1
     return name != "lax" or role == "forward" or geometry.groups == 1
 
 
