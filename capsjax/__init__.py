@@ -15,6 +15,7 @@ from capsjax.caps import Cap as Cap
 from capsjax.caps import register_cap as register_cap
 from capsjax.caps.layers import register_layer as register_layer
 from capsjax.compiler import Network as Network
+from capsjax.compiler import Precision as Precision
 from capsjax.compiler import compile as compile
 from capsjax.compiler import explain as explain
 from capsjax.graph import Graph as Graph

@@ -4,3 +4,4 @@ from capsjax.compiler.compile import compile as compile
 from capsjax.compiler.explain import Explanation as Explanation
 from capsjax.compiler.explain import explain as explain
 from capsjax.compiler.network import Network as Network
+from capsjax.compiler.precision import Precision as Precision

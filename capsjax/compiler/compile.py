@@ -8,6 +8,7 @@ from typing import Any, Protocol, get_args, runtime_checkable
 from capsjax.compiler.network import Backward, Network
 from capsjax.compiler.passes import run_passes
 from capsjax.compiler.plan import plan
+from capsjax.compiler.precision import Precision
 from capsjax.compiler.program import Program
 from capsjax.compiler.verify import verify_rules
 from capsjax.graph.checks import check as check_graph
@@ -26,7 +27,11 @@ class Typable(Protocol):
 
 
 def compile(
-    graph: Graph | Typable, *, backward: Backward = "exact", check: bool = True
+    graph: Graph | Typable,
+    *,
+    backward: Backward = "exact",
+    precision: Precision | None = None,
+    check: bool = True,
 ) -> Network:
     """Compiles a declared graph into pure functions.
 
@@ -39,6 +44,8 @@ def compile(
         backward: "exact", the universal backpropagation of the paper as a custom VJP;
             or "autodiff", the interpreter with JAX's own derivatives, which is slower
             and also allows forward mode (`jax.jvp`, `jax.jacfwd`, `jax.linearize`).
+        precision: In which types parameters are kept, computed with and given out,
+            such as `cj.Precision("bfloat16")`. Left out, arrays keep their types.
         check: Verify the compiler's invariants after each pass, and each kind's shape
             rule against its forward.
 
@@ -48,7 +55,7 @@ def compile(
     Raises:
         GraphError: A kind's shape rule and its forward disagree.
         TypeError: What is given is no graph.
-        ValueError: Unknown backward.
+        ValueError: Unknown backward; precision that is none.
 
     Example:
         >>> import capsjax as cj, jax
@@ -75,6 +82,11 @@ def compile(
         raise ValueError(
             f"backward {backward!r} is unknown; expected one of {get_args(Backward)}"
         )
+    if not isinstance(precision, Precision | None):
+        raise ValueError(
+            f"precision {precision!r}; expected cj.Precision(...), such as "
+            'cj.Precision("bfloat16")'
+        )
     if isinstance(graph, Graph):
         typed, problems = check_graph(graph)
         if problems:
@@ -86,4 +98,4 @@ def compile(
     stages = run_passes(typed, observable=False, check=check)
     last = stages[-1].typed
     program = Program(last, plan(last))
-    return Network(typed.graph, typed, tuple(stages), program, backward)
+    return Network(typed.graph, typed, tuple(stages), program, backward, precision)

@@ -12,6 +12,7 @@ from capsjax.compiler import interpreter, parameters
 from capsjax.compiler.batch import take_batch, take_inputs
 from capsjax.compiler.passes import Stage, run_passes
 from capsjax.compiler.plan import plan
+from capsjax.compiler.precision import Precision, cast
 from capsjax.compiler.program import INFERENCE, Mode, Program
 from capsjax.graph.errors import brief, listing
 from capsjax.graph.kinds import Shape
@@ -53,6 +54,8 @@ class Network:
         stages: What each pass of the compiler made of it.
         program: The lowered program.
         backward: "exact" or "autodiff".
+        precision: The types of parameters, of the program and of outputs; None leaves
+            arrays as they are given.
     """
 
     graph: Any
@@ -60,12 +63,13 @@ class Network:
     stages: tuple[Stage, ...]
     program: Program
     backward: Backward
+    precision: Precision | None = None
 
     def init(self, key: jax.Array) -> tuple[Params, State]:
         """Draws the parameters.
 
         A weight depends on the key and on its name alone, not on its position in the
-        graph. Biases are zero. The type is JAX's default float.
+        graph. Biases are zero. The type is the policy's, or JAX's default float.
 
         Args:
             key: A random key, `jax.random.key(seed)`.
@@ -73,8 +77,11 @@ class Network:
         Returns:
             `(params, state)`: the parameters, a pytree, and the initial state.
         """
-        state = parameters.initial_state(self._used) | self.program.wiring()
-        return parameters.initial_parameters(self._used, key), state
+        policy = self.precision
+        dtype = jnp.result_type(policy.parameters if policy else float)
+        wide = jnp.promote_types(dtype, jnp.float32)
+        state = parameters.initial_state(self._used, wide) | self.program.wiring()
+        return parameters.initial_parameters(self._used, key, dtype), state
 
     def apply(
         self,
@@ -104,9 +111,9 @@ class Network:
         """
         mode = self._mode(train, key)
         self._check(params, state)
-        arrays = take_inputs(self._used, inputs)
+        params, arrays = self._cast(params, take_inputs(self._used, inputs))
         _, outputs, state = self._run(params, state, arrays, None, mode)
-        return outputs, state
+        return self._given_out(outputs), state
 
     def loss(
         self,
@@ -140,8 +147,9 @@ class Network:
         mode = self._mode(train, key)
         self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
+        params, inputs = self._cast(params, inputs)
         loss, outputs, state = self._run(params, state, inputs, targets, mode)
-        return loss, (outputs, state)
+        return loss, (self._given_out(outputs), state)
 
     def examples(
         self, params: Params, state: State, batch: Mapping[str, Any]
@@ -162,9 +170,11 @@ class Network:
         """
         self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
+        params, inputs = self._cast(params, inputs)
         total, output, *_ = self.program.evaluate(params, state, inputs)
         outputs = {name: output[name] for name in self._used.outputs}
-        return self.program.losses(total, output, targets), outputs
+        losses = self.program.losses(total, output, targets)
+        return losses, self._given_out(outputs)
 
     def deltas(
         self,
@@ -199,6 +209,7 @@ class Network:
         mode = self._mode(train, key)
         self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
+        params, inputs = self._cast(params, inputs)
         if self.backward == "autodiff":
             named = parameters.by_name(self._used, params)
             found = interpreter.deltas(self.typed, named, state, inputs, targets, mode)
@@ -248,7 +259,7 @@ class Network:
         """
         mode = self._mode(train, key)
         self._check(params, state)
-        arrays = take_inputs(self._used, inputs)
+        params, arrays = self._cast(params, take_inputs(self._used, inputs))
         if self.backward == "autodiff":
             named = parameters.by_name(self._used, params)
             found = interpreter.evaluate(self.typed, named, state, arrays, mode)
@@ -359,6 +370,13 @@ class Network:
             if not group.members:
                 self._check_wiring(group, state)
 
+    def _cast(self, params: Params, inputs: Arrays) -> tuple[Params, Arrays]:
+        """Parameters and inputs in the type that the program computes with."""
+        return cast((params, inputs), self.precision and self.precision.compute)
+
+    def _given_out(self, outputs: Arrays) -> Arrays:
+        return cast(outputs, self.precision and self.precision.outputs)
+
     def _mode(self, train: bool, key: Any) -> Mode:
         """Training or inference, and the key if there is something to draw."""
         if not isinstance(train, bool):
@@ -379,8 +397,8 @@ class Network:
             )
         if not _is_key(key):
             raise ValueError(
-                f"network {self.graph.name!r}: found {_described(key)} as key; expected "
-                "one random key: jax.random.key(seed), or what jax.random.split or "
+                f"network {self.graph.name!r}: found {_described(key)} as key; "
+                "expected one random key: jax.random.key(seed), or what jax.random.split or "
                 "fold_in make of it; under jax.vmap, one for each member"
             )
         return Mode(train, key)
@@ -565,7 +583,7 @@ def _is_key(key: Any) -> bool:
     dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
     if dtype is None:
         return False
-    if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
         return shape == ()
     old = jax.eval_shape(jax.random.PRNGKey, 0)
     return dtype == old.dtype and shape == old.shape

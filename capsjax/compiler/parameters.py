@@ -75,9 +75,8 @@ def state_shapes(typed: TypedGraph) -> dict[str, dict[str, Shape]]:
     return {name: shapes for name, shapes in found.items() if shapes}
 
 
-def initial_state(typed: TypedGraph) -> dict[str, Params]:
+def initial_state(typed: TypedGraph, dtype: Any) -> dict[str, Params]:
     """What capsule functions carry before the first step, by capsule."""
-    dtype = jnp.result_type(float)
     return {
         capsule.name: capsule.cap.initial_state(capsule.total_input, dtype)
         for capsule in typed.capsules
@@ -136,13 +135,12 @@ def compiled(typed: TypedGraph, named: Mapping[Name, Any]) -> Params:
     return nest({name: arrays[name] for name in parameter_shapes(typed)})
 
 
-def initial_parameters(typed: TypedGraph, key: jax.Array) -> Params:
+def initial_parameters(typed: TypedGraph, key: jax.Array, dtype: Any) -> Params:
     """Draws all parameters; biases are zero.
 
     Each weight has a key of its own, made from the given one and its name: it does
     not depend on the position in the graph, or on what else is there.
     """
-    dtype = jnp.result_type(float)
     arrays: dict[Name, Any] = {}
     for capsule in typed.capsules:
         if isinstance(capsule, TypedGroup):
