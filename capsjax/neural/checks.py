@@ -44,7 +44,7 @@ def _activation(given: Any, place: str, problems: Problems) -> CapKind | None:
         found = brief(given)
         if given not in CAPS:
             cure = nearest(given, usable, cure)
-        elif CAPS[given].elementwise:
+        elif CAPS[given].elementwise or CAPS[given].draws:
             try:
                 record = CAPS[given]()
             except TypeError:
@@ -55,8 +55,11 @@ def _activation(given: Any, place: str, problems: Problems) -> CapKind | None:
         if isinstance(given, type) and issubclass(given, CapKind):
             found = f"the class {given.__name__}"
             cure = f"make a record of it: {given.__name__}()"
-    if isinstance(record, CapKind) and record.elementwise:
-        return record
+    if isinstance(record, CapKind):
+        more = _beside_u(record)
+        if record.elementwise and not more:
+            return record
+        found += more
     problems.append(
         Problem(
             ("activations",),
@@ -67,6 +70,17 @@ def _activation(given: Any, place: str, problems: Problems) -> CapKind | None:
         )
     )
     return None
+
+
+def _beside_u(cap: CapKind) -> str:
+    """What a capsule function needs that a neuron does not have, in words."""
+    if cap.draws:
+        return ", which draws in training"
+    if cap.elementwise and cap.state_shapes(()):
+        return ", which carries state"
+    if cap.elementwise and cap.parameter_shapes(()):
+        return ", which has parameters of its own"
+    return ""
 
 
 def check_edges(
