@@ -107,7 +107,8 @@ def from_keras(
 
     Args:
         net: The network.
-        weights: `model.weights`, or arrays by path.
+        weights: `model.weights`, or arrays by path. The name of the model, where all
+            paths begin with it, is left out.
         names: The layer there of each capsule, `{"stem": "conv1_conv"}`; more can be
             said as for `from_torch`.
 
@@ -129,4 +130,13 @@ def from_keras(
     """
     if not isinstance(weights, Mapping):
         weights = {each.path: each for each in weights}
-    return convert(net, dict(weights), names or {}, _KERAS)
+    return convert(net, _without_model(weights), names or {}, _KERAS)
+
+
+def _without_model(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Weights without the name that Keras puts before all paths of some models."""
+    paths = [path for path in weights if not path.endswith(_KERAS.counters)]
+    models = {path.split("/")[0] for path in paths}
+    if len(models) > 1 or any(path.count("/") < 2 for path in paths):
+        return dict(weights)
+    return {path.split("/", 1)[-1]: array for path, array in weights.items()}

@@ -184,7 +184,8 @@ class Variable:
         return self.value
 
 
-def test_keras_names_and_layouts():
+@pytest.mark.parametrize("before", ["", "sequential_2/"])
+def test_keras_names_and_layouts(before):
     image = cj.input("image", (4, 4, 3))
     each = cj.depthwise_conv(image, (2, 2), multiplier=2)
     conv1 = cj.capsule("conv1", each, cap="standardize")
@@ -202,7 +203,7 @@ def test_keras_names_and_layouts():
         "digit/bias": draw(2, seed=6),
         "seed_generator/seed_generator_state": np.zeros(2, "uint32"),
     }
-    weights = [Variable(path, value) for path, value in given.items()]
+    weights = [Variable(before + path, value) for path, value in given.items()]
     params, state = from_keras(net, weights, {"norm{i}": "bn{i}"})
     named = net.named(params)
     kernel = given["conv1/kernel"]
