@@ -10,7 +10,6 @@ from capsjax import caps as caps
 from capsjax import losses as losses
 from capsjax import neural as neural
 from capsjax import weightings as weightings
-from capsjax import zoo as zoo
 from capsjax.caps import Cap as Cap
 from capsjax.caps import register_cap as register_cap
 from capsjax.caps.layers import register_layer as register_layer
@@ -59,6 +58,12 @@ from capsjax.weightings import scale as scale
 from capsjax.weightings import transpose as transpose
 from capsjax.weightings import upsample as upsample
 from capsjax.weightings import vote as vote
+
+# Last: the zoo declares its blocks as it is imported, with the functions above.
+from capsjax import zoo as zoo  # isort: skip
+
+# isort: split
+# The zoo's networks are written with all that stands above.
 
 if TYPE_CHECKING:
     from capsjax import view as view

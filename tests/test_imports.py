@@ -18,7 +18,7 @@ LAYERS = [
     {"graph"},
     {"weightings", "caps", "losses"},
     {"compiler"},
-    {"neural", "training"},
+    {"neural", "training", "pretrained"},
     {"sweep"},
     {"cli", "__main__"},
 ]
@@ -40,6 +40,7 @@ PUBLIC = {
 LIGHT = (
     *("optax", "pandas", "matplotlib", "sklearn", "typer", "rich", "tqdm"),
     *("safetensors", "IPython", "fast_sugiyama", "networkx", "scipy.sparse"),
+    "equinox",
 )
 
 

@@ -45,7 +45,8 @@ def compile(
             or "autodiff", the interpreter with JAX's own derivatives, which is slower
             and also allows forward mode (`jax.jvp`, `jax.jacfwd`, `jax.linearize`).
         precision: In which types parameters are kept, computed with and given out,
-            such as `cj.Precision("bfloat16")`. Left out, arrays keep their types.
+            such as `cj.Precision("bfloat16")`. Left out, all is in the type to which
+            JAX promotes the parameters and inputs that are given.
         check: Verify the compiler's invariants after each pass, and each kind's shape
             rule against its forward.
 

@@ -12,7 +12,7 @@ from capsjax.compiler import interpreter, parameters
 from capsjax.compiler.batch import take_batch, take_inputs
 from capsjax.compiler.passes import Stage, run_passes
 from capsjax.compiler.plan import plan
-from capsjax.compiler.precision import Precision, cast
+from capsjax.compiler.precision import Precision, cast, common
 from capsjax.compiler.program import INFERENCE, Mode, Program
 from capsjax.graph.errors import brief, listing
 from capsjax.graph.kinds import Shape
@@ -54,8 +54,7 @@ class Network:
         stages: What each pass of the compiler made of it.
         program: The lowered program.
         backward: "exact" or "autodiff".
-        precision: The types of parameters, of the program and of outputs; None leaves
-            arrays as they are given.
+        precision: The types of parameters, of the program and of outputs, if declared.
     """
 
     graph: Any
@@ -371,11 +370,15 @@ class Network:
                 self._check_wiring(group, state)
 
     def _cast(self, params: Params, inputs: Arrays) -> tuple[Params, Arrays]:
-        """Parameters and inputs in the type that the program computes with."""
-        return cast((params, inputs), self.precision and self.precision.compute)
+        """Parameters and inputs in the type that the program computes with.
+
+        Without a policy, that to which JAX promotes all of them together.
+        """
+        given = params, inputs
+        return cast(given, self.precision.compute if self.precision else common(given))
 
     def _given_out(self, outputs: Arrays) -> Arrays:
-        return cast(outputs, self.precision and self.precision.outputs)
+        return cast(outputs, self.precision.outputs) if self.precision else outputs
 
     def _mode(self, train: bool, key: Any) -> Mode:
         """Training or inference, and the key if there is something to draw."""
@@ -398,8 +401,9 @@ class Network:
         if not _is_key(key):
             raise ValueError(
                 f"network {self.graph.name!r}: found {_described(key)} as key; "
-                "expected one random key: jax.random.key(seed), or what jax.random.split or "
-                "fold_in make of it; under jax.vmap, one for each member"
+                "expected one random key: jax.random.key(seed), or what "
+                "jax.random.split or fold_in make of it; under jax.vmap, one for each "
+                "member"
             )
         return Mode(train, key)
 

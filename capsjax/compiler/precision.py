@@ -70,13 +70,18 @@ class Precision:
         )
 
 
-def cast(tree: Any, dtype: str | None) -> Any:
-    """The floating-point arrays of a tree in a type; None leaves them as they are."""
-    if dtype is None:
-        return tree
+def cast(tree: Any, dtype: Any) -> Any:
+    """The floating-point arrays of a tree in a type; others as they are."""
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, dtype) if _is_real(leaf) else leaf, tree
+    )
 
-    def to(leaf: Any) -> Any:
-        real = jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
-        return jnp.asarray(leaf, dtype) if real else leaf
 
-    return jax.tree.map(to, tree)
+def common(tree: Any) -> Any:
+    """The type to which JAX promotes the floating-point arrays of a tree."""
+    real = [leaf for leaf in jax.tree.leaves(tree) if _is_real(leaf)]
+    return jnp.result_type(*real) if real else None
+
+
+def _is_real(leaf: Any) -> bool:
+    return jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
