@@ -25,7 +25,7 @@ test: lint ## Check style and types, then run the tests
 	$(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/reference
 
 test-reference: $(REFERENCES) ## Compare with other frameworks (tests/reference)
-	$(BIN)/python -m pytest tests/reference
+	$(BIN)/python -m pytest -n $(WORKERS) tests/reference
 
 bench: $(INSTALLED) ## Measure step time, compile time and memory against peers
 	$(BIN)/python -m bench

@@ -12,21 +12,14 @@ from helpers_equality import Arrays, Outcome, Reference
 torch = pytest.importorskip("torch")
 
 
+# torchvision's wheel is built for CUDA and lacks its operators elsewhere. None of the
+# networks needs them, but importing it, as transformers does, too, fails unless they
+# are declared; declarations live as long as their library.
 _LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
-"""Its declarations live as long as it does."""
+for _name in ("nms", "qnms"):
+    _LIBRARY.define(f"{_name}(Tensor dets, Tensor scores, float threshold) -> Tensor")
 
-
-@functools.cache
-def torchvision() -> Any:
-    """torchvision; its wheel is built for CUDA and lacks its operators elsewhere.
-
-    None of the networks needs them, but importing it fails unless they are declared.
-    """
-    for name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, name):
-            schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            _LIBRARY.define(name + schema)
-    return pytest.importorskip("torchvision")
+torchvision: Any = pytest.importorskip("torchvision")
 
 
 def reference(
@@ -61,7 +54,14 @@ def reference(
     _draw_statistics(model, inputs, seed)
     kept = {n: t.detach().clone() for n, t in model.state_dict().items()}
     evaluate = functools.partial(_evaluate, model, kept, outputs)
-    return Reference({n: t.numpy() for n, t in kept.items()}, evaluate)
+    own = _each_once(model)
+    return Reference({n: t.numpy() for n, t in kept.items() if n in own}, evaluate)
+
+
+def _each_once(model: Any) -> set[str]:
+    """Names of what is stored, without further names of tied parameters."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    return model.state_dict().keys() & {name for name, _ in named}
 
 
 def _draw_parameters(model: Any, residual: str, apart: bool, seed: int) -> None:
@@ -135,7 +135,8 @@ def _evaluate(
     torch.stack(
         [(training[n] * torch.from_numpy(cotangents[n]).to(kind)).sum() for n in names]
     ).sum().backward()
-    tensors = {name: buffer for name, buffer in model.named_buffers()}
+    own = _each_once(model)
+    tensors = {n: buffer for n, buffer in model.named_buffers() if n in own}
     for name, parameter in model.named_parameters():
         gradient = parameter.grad
         tensors[name] = torch.zeros_like(parameter) if gradient is None else gradient
