@@ -1,6 +1,9 @@
 """The table of losses, `(Y, T) -> L per example`, and the pairs computed from U.
 
     mean_squared_error    L = mean over the output's numbers of (Y - T)^2
+    sum_squared_error     L = sum over the output's numbers of (Y - T)^2
+    huber                 L = sum over the output's numbers of e^2 / 2 where |e| <= d,
+                              d |e| - d^2 / 2 elsewhere, with e = Y - T
     cross_entropy         L = - sum over classes of T log Y
     binary_cross_entropy  L = - mean of T log Y + (1 - T) log(1 - Y)
     margin                L = sum over classes of T max(0, m+ - Y)^2
@@ -24,10 +27,11 @@ have the type of what they are by.
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Gt
 
 from capsjax.caps.activations import Sigmoid
 from capsjax.caps.base import wide
@@ -91,6 +95,44 @@ class MeanSquaredError(Loss):
     def gradient(self, y: jax.Array, t: jax.Array) -> jax.Array:
         gradient = (wide(y) - wide(t)) * (2 / math.prod(y.shape[1:]))
         return gradient.astype(y.dtype)
+
+
+@register_loss("sum_squared_error")
+class SumSquaredError(Loss):
+    """`L = sum of (Y - T)^2` over the numbers of an example's output.
+
+    With weight 0.0005 it is CapsNet's loss of the reconstruction.
+
+    Source: Sabour, Frosst & Hinton, arXiv 1710.09829, section 4.1.
+    """
+
+    def value(self, y: jax.Array, t: jax.Array) -> jax.Array:
+        return jnp.sum((wide(y) - wide(t)) ** 2, axis=tuple(range(1, y.ndim)))
+
+    def gradient(self, y: jax.Array, t: jax.Array) -> jax.Array:
+        return (2 * (wide(y) - wide(t))).astype(y.dtype)
+
+
+@register_loss("huber")
+class Huber(Loss):
+    """`L = sum of e^2 / 2 where |e| <= d, d |e| - d^2 / 2 elsewhere`; `e = Y - T`.
+
+    `dL/dY` is e clipped to [-d, d]: with d = 1 what DQN calls clipping the error.
+
+    Source: Huber, Annals of Mathematical Statistics 35 (1964); Mnih et al., Nature 518
+        (2015), methods.
+    """
+
+    threshold: Annotated[float, Gt(0)] = 1.0
+
+    def value(self, y: jax.Array, t: jax.Array) -> jax.Array:
+        e = wide(y) - wide(t)
+        inner = jnp.clip(e, -self.threshold, self.threshold)
+        return jnp.sum(inner * (e - inner / 2), axis=tuple(range(1, y.ndim)))
+
+    def gradient(self, y: jax.Array, t: jax.Array) -> jax.Array:
+        e = wide(y) - wide(t)
+        return jnp.clip(e, -self.threshold, self.threshold).astype(y.dtype)
 
 
 @register_loss("cross_entropy")
@@ -240,6 +282,8 @@ def _per_example(values: jax.Array) -> jax.Array:
 
 
 mean_squared_error = MeanSquaredError
+sum_squared_error = SumSquaredError
+huber = Huber
 cross_entropy = CrossEntropy
 binary_cross_entropy = BinaryCrossEntropy
 margin = Margin

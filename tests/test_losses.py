@@ -29,6 +29,8 @@ EXAMPLES = [
     (kind(), shape)
     for kind in (
         losses.mean_squared_error,
+        losses.sum_squared_error,
+        losses.huber,
         losses.cross_entropy,
         losses.binary_cross_entropy,
         losses.margin,
@@ -38,6 +40,9 @@ EXAMPLES = [
 EXAMPLES += [
     (losses.margin(0.8, 0.3, 0.25), (4,)),
     (losses.mean_squared_error(), ()),
+    (losses.sum_squared_error(), ()),
+    (losses.huber(0.2), (4,)),
+    (losses.huber(0.2), ()),
     (losses.binary_cross_entropy(), ()),
 ]
 every = pytest.mark.parametrize("loss, shape", EXAMPLES)
@@ -52,6 +57,11 @@ def _numpy(loss: Any, y: Any, t: Any) -> Any:
     axes = tuple(range(1, y.ndim))
     if loss.kind == "mean_squared_error":
         return ((y - t) ** 2).mean(axes)
+    if loss.kind == "sum_squared_error":
+        return ((y - t) ** 2).sum(axes)
+    if loss.kind == "huber":
+        e, d = np.abs(y - t), loss.threshold
+        return np.where(e <= d, e**2 / 2, d * e - d**2 / 2).sum(axes)
     if loss.kind == "binary_cross_entropy":
         return -(t * np.log(y) + (1 - t) * np.log(1 - y)).mean(axes)
     if loss.kind == "cross_entropy":

@@ -1,5 +1,7 @@
 """CapsNet: capsules of vectors, and routing by agreement between them."""
 
+import math
+
 import capsjax as cj
 from capsjax.graph import Graph, Node
 from capsjax.zoo.registry import network
@@ -11,20 +13,29 @@ def capsnet(
     shape: tuple[int, int, int] = (28, 28, 1),
     classes: int = 10,
     iterations: int = 3,
+    features: int = 256,
+    maps: int = 32,
+    decoder: bool = False,
 ) -> Graph:
-    """CapsNet of Sabour, Frosst & Hinton without decoder: 6,804,224 parameters.
+    """CapsNet of Sabour, Frosst & Hinton: 6,804,224 parameters, 8,215,568 with decoder.
 
     A convolution, 32 maps of primary capsules of 8 dimensions, and for each class a
     capsule of 16 dimensions that agrees with them; its length is the class's
-    probability.
+    probability. The decoder makes an image of one class's capsule: the input "label",
+    one-hot, says of which. In training it is the true label.
 
     Args:
         shape: Shape of an image: height, width, channels.
         classes: Number of classes.
         iterations: Iterations of routing by agreement.
+        features: Feature maps of the convolution.
+        maps: Maps of primary capsules.
+        decoder: Whether to reconstruct the image.
 
     Returns:
-        The graph: input "image", output "digit" (classes,).
+        The graph: input "image", output "digit" (classes,) for the margin loss. With
+        decoder also the input "label" (classes,), and the output "reconstruction" of
+        the image's shape, for 0.0005 times the sum of squared differences to the image.
 
     Example:
         >>> import capsjax as cj
@@ -33,14 +44,24 @@ def capsnet(
         6804224
         >>> net.shapes["primary"].output
         (1152, 8)
+        >>> net = cj.compile(cj.zoo.graph("capsnet", decoder=True))
+        >>> net.parameter_count, net.graph.outputs
+        (8215568, ('digit', 'reconstruction'))
 
     Source: Sabour, Frosst & Hinton, Dynamic routing between capsules, arXiv
         1710.09829, section 4.
     """
     image = cj.input("image", shape)
-    conv1 = cj.capsule("conv1", cj.conv(image, 256, (9, 9)), cap="relu")
-    maps = cj.capsule("maps", cj.conv(conv1, 32 * 8, (9, 9), stride=(2, 2)))
-    return _vectors("capsnet", maps, 8, classes, 16, iterations)
+    conv1 = cj.capsule("conv1", cj.conv(image, features, (9, 9)), cap="relu")
+    primary = cj.capsule("maps", cj.conv(conv1, maps * 8, (9, 9), stride=(2, 2)))
+    vectors = _vectors(primary, 8, classes, 16, iterations)
+    outputs = [cj.capsule("digit", cj.identity(vectors), cap="length", bias=None)]
+    losses: dict[str, str | cj.Loss] = {"digit": "margin"}
+    if decoder:
+        label = cj.input("label", (classes,))
+        outputs.append(_decoder(vectors, label, classes, shape))
+        losses["reconstruction"] = cj.losses.sum_squared_error(weight=0.0005)
+    return cj.graph(*outputs, name="capsnet", losses=losses)
 
 
 @network("capsnet-digits")
@@ -80,21 +101,17 @@ def capsnet_digits(
     conv2 = cj.conv(conv1, 64, (3, 3), padding="SAME")
     conv2 = cj.capsule("conv2", conv2, cap="relu")
     maps = cj.capsule("maps", cj.conv(conv2, 4 * 8, (4, 4), stride=(2, 2)))
-    return _vectors("capsnet-digits", maps, 8, classes, 8, iterations)
+    vectors = _vectors(maps, 8, classes, 8, iterations)
+    digit = cj.capsule("digit", cj.identity(vectors), cap="length", bias=None)
+    return cj.graph(digit, name="capsnet-digits", losses={"digit": "margin"})
 
 
 def _vectors(
-    name: str,
-    maps: Node,
-    primary: int,
-    classes: int,
-    dimension: int,
-    iterations: int,
-) -> Graph:
+    maps: Node, primary: int, classes: int, dimension: int, iterations: int
+) -> Node:
     """The capsules of vectors on top of feature maps.
 
     Args:
-        name: Name of the graph.
         maps: Feature maps, whose channels are cut into primary capsules.
         primary: Dimensions of a primary capsule.
         classes: Number of classes.
@@ -102,12 +119,24 @@ def _vectors(
         iterations: Iterations of routing by agreement.
 
     Returns:
-        The graph, with the margin loss on the output "digit".
+        The classes' capsules "vectors", shape [classes, dimension].
     """
     lower = cj.reshape(maps, (-1, primary))
     lower = cj.capsule("primary", lower, cap="squash", bias=None)
     votes = cj.vote(lower, classes, dimension)
     agreed = cj.caps.route(iterations)
-    upper = cj.capsule("vectors", votes, cap=agreed, bias=None)
-    digit = cj.capsule("digit", cj.identity(upper), cap="length", bias=None)
-    return cj.graph(digit, name=name, losses={"digit": "margin"})
+    return cj.capsule("vectors", votes, cap=agreed, bias=None)
+
+
+def _decoder(vectors: Node, label: Node, classes: int, shape: tuple[int, ...]) -> Node:
+    """The image that belongs to the vector of the class that the label names."""
+    chosen = cj.capsule("chosen", cj.reshape(label, (classes, 1)), bias=None)
+    both = cj.place(vectors), cj.place(chosen)
+    masked = cj.capsule("masked", *both, cap="mask", bias=None)
+    flat = cj.capsule("flat", cj.reshape(masked, (-1,)), bias=None)
+    decoder1 = cj.capsule("decoder1", cj.matmul(flat, 512), cap="relu")
+    decoder2 = cj.capsule("decoder2", cj.matmul(decoder1, 1024), cap="relu")
+    pixels = cj.matmul(decoder2, math.prod(shape))
+    pixels = cj.capsule("pixels", pixels, cap="sigmoid")
+    image = cj.reshape(pixels, shape)
+    return cj.capsule("reconstruction", image, bias=None)
