@@ -34,6 +34,8 @@ from capsjax.graph import save as save
 from capsjax.graph import share as share
 from capsjax.losses import Loss as Loss
 from capsjax.losses import register_loss as register_loss
+from capsjax.pretrained import from_keras as from_keras
+from capsjax.pretrained import from_torch as from_torch
 from capsjax.training.data import load_data as load_data
 from capsjax.training.fit import fit as fit
 from capsjax.training.run import Run as Run
