@@ -7,6 +7,26 @@ functions of capsjax, so each is also an example of how a graph is written.
 # The order of these imports is the order of `names()`.
 from capsjax.zoo.paper import cnn, figure_12, mlp  # isort: skip
 from capsjax.zoo.lenet import lenet_5  # isort: skip
+from capsjax.zoo.alexnet import alexnet, alexnet_original  # isort: skip
+from capsjax.zoo.vgg import vgg_11, vgg_13, vgg_16, vgg_19  # isort: skip
+from capsjax.zoo.googlenet import googlenet, googlenet_original  # isort: skip
+from capsjax.zoo.resnet import (  # isort: skip
+    resnet_18,
+    resnet_20_cifar,
+    resnet_34,
+    resnet_50,
+    resnet_56_cifar,
+    resnet_101,
+    resnet_110_cifar,
+    resnet_152,
+)
+from capsjax.zoo.densenet import (  # isort: skip
+    densenet_121,
+    densenet_169,
+    densenet_201,
+    densenet_bc_40_12,
+    densenet_bc_100_12,
+)
 from capsjax.zoo.capsnet import capsnet, capsnet_digits  # isort: skip
 from capsjax.zoo.autoencoder import autoencoder  # isort: skip
 from capsjax.zoo.reinforcement import (  # isort: skip
@@ -19,6 +39,8 @@ from capsjax.zoo.transformers import gpt_2, vit_b_16  # isort: skip
 from capsjax.zoo.registry import graph, names, options_of
 
 __all__ = [
+    "alexnet",
+    "alexnet_original",
     "alphago_policy",
     "alphago_value",
     "alphago_zero",
@@ -26,13 +48,32 @@ __all__ = [
     "capsnet",
     "capsnet_digits",
     "cnn",
+    "densenet_121",
+    "densenet_169",
+    "densenet_201",
+    "densenet_bc_100_12",
+    "densenet_bc_40_12",
     "dqn",
     "figure_12",
+    "googlenet",
+    "googlenet_original",
     "gpt_2",
     "graph",
     "lenet_5",
     "mlp",
     "names",
     "options_of",
+    "resnet_101",
+    "resnet_110_cifar",
+    "resnet_152",
+    "resnet_18",
+    "resnet_20_cifar",
+    "resnet_34",
+    "resnet_50",
+    "resnet_56_cifar",
+    "vgg_11",
+    "vgg_13",
+    "vgg_16",
+    "vgg_19",
     "vit_b_16",
 ]
