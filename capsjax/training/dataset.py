@@ -1,7 +1,6 @@
 """Data bound to a network: arrays by its names, checked once, fed by index."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from capsjax.compiler import Network
 from capsjax.losses import holds_classes
+from capsjax.training.binding import bind_split, given_inputs
 from capsjax.training.data import Data, Split
 
 Arrays = dict[str, Any]
@@ -38,8 +38,8 @@ def bind(net: Network, given: Split | Mapping[str, Any], what: str) -> Dataset:
 
     Args:
         net: The network.
-        given: A `Split`, for a network of one input and one loss, images flattened
-            where it takes a row of numbers; or arrays by input and output name.
+        given: A `Split`, whose arrays go where they fit (see `bind_split`); or arrays
+            by input and output name.
         what: What to call it in messages: "data", "validation".
 
     Returns:
@@ -69,36 +69,17 @@ def split_of(data: Any) -> tuple[Any, Any]:
 def _by_name(net: Network, given: Any, what: str) -> Mapping[str, Any]:
     if isinstance(given, Mapping):
         return given
-    inputs, losses = net.graph.inputs, net.graph.losses
     if not isinstance(given, Split):
+        first = given_inputs(net)[0].name
         raise TypeError(
             f"{what} must be what cj.load_data(...) gives, or arrays by name, such as "
-            f"{{{inputs[0].name!r}: array, ...}}, not {type(given).__name__}"
+            f"{{{first!r}: array, ...}}, not {type(given).__name__}"
         )
-    if len(inputs) != 1 or len(losses) != 1:
-        names = [each.name for each in inputs] + [name for name, _ in losses]
-        raise ValueError(
-            f"network {net.graph.name!r} has {len(inputs)} inputs and {len(losses)} "
-            f"losses: give {what} as arrays by name, {', '.join(map(repr, names))}"
-        )
-    return {
-        inputs[0].name: _fitted(given, inputs[0].shape),
-        losses[0][0]: given.targets,
-    }
-
-
-def _fitted(given: Split, shape: tuple[int, ...]) -> np.ndarray:
-    """The inputs; flattened, row-major, where a network takes a row of as many numbers.
-
-    Networks of single neurons and of dense layers have no notion of an image's axes.
-    """
-    if len(shape) == 1 and math.prod(given.inputs.shape[1:]) == shape[0]:
-        return given.inputs.reshape(len(given), -1)
-    return given.inputs
+    return bind_split(net, given, what)
 
 
 def _faults(net: Network, arrays: Mapping[str, np.ndarray]) -> list[str]:
-    inputs = {each.name: each.shape for each in net.graph.inputs}
+    inputs = {each.name: each.shape for each in given_inputs(net)}
     losses = dict(net.graph.losses)
     faults = [
         f"{name!r}: unknown; expected {', '.join([*inputs, *losses])}"

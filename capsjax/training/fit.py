@@ -47,8 +47,10 @@ def fit(
 
     Args:
         net: The network; its graph declares the loss.
-        data: What `cj.load_data(...)` gives; or arrays by input and output name, rows
-            along the first axis.
+        data: What `cj.load_data(...)` gives, whose arrays go where they fit: an input
+            takes the images, or labels one-hot; an output's target is the labels, or
+            the image where the output has its shape. Or arrays by input and output
+            name, rows along the first axis.
         validation: Examples to measure on after each epoch; the test set, if `data`
             has one.
         optimizer: An optax optimizer; `optax.adam(1e-3)` if left out.

@@ -138,15 +138,6 @@ def test_a_split_goes_to_the_only_input_and_output():
         np.testing.assert_array_equal(one, two)
 
 
-def test_a_split_is_refused_where_it_is_not_clear_what_it_means():
-    x, z = cj.input("x", (4,)), cj.input("z", (4,))
-    y = cj.capsule("y", cj.matmul(x, 3), cj.matmul(z, 3), cap="softmax")
-    net = cj.compile(cj.graph(y, losses={"y": "cross_entropy"}))
-    split = Split(examples()["x"], examples()["y"])
-    with pytest.raises(ValueError, match="2 inputs and 1 losses: give data as arrays"):
-        cj.fit(net, split, progress=False)
-
-
 BAD = {
     "unknown": ({"z": np.ones((50, 4))}, "'z': unknown; expected x, y"),
     "shape": ({"x": np.ones((50, 5))}, r"input 'x': found examples of shape \(5,\)"),
