@@ -9,6 +9,7 @@ from capsjax.caps.activations import Gelu as gelu
 from capsjax.caps.activations import Identity as identity
 from capsjax.caps.activations import LeakyRelu as leaky_relu
 from capsjax.caps.activations import Relu as relu
+from capsjax.caps.activations import ScaledTanh as scaled_tanh
 from capsjax.caps.activations import Selu as selu
 from capsjax.caps.activations import Sigmoid as sigmoid
 from capsjax.caps.activations import Silu as silu
@@ -30,6 +31,7 @@ from capsjax.caps.normalization import RmsNorm as rms_norm
 from capsjax.caps.pooling import AvgPool as avg_pool
 from capsjax.caps.pooling import GlobalAvgPool as global_avg_pool
 from capsjax.caps.pooling import MaxPool as max_pool
+from capsjax.caps.radial_basis import RadialBasis as radial_basis
 from capsjax.caps.response import LocalResponseNorm as local_response_norm
 from capsjax.caps.routing import Route as route
 from capsjax.caps.slots import Mask as mask
@@ -61,9 +63,11 @@ __all__ = [
     "multiply",
     "register_cap",
     "noise",
+    "radial_basis",
     "relu",
     "rms_norm",
     "route",
+    "scaled_tanh",
     "selu",
     "sigmoid",
     "silu",

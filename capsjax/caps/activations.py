@@ -6,6 +6,7 @@ Each rule is `delta = dY * f'(U)`, with f' written in what is read:
     elu         1 where Y > 0, else Y + alpha  selu        the same, scaled
     sigmoid     Y (1 - Y)                      tanh        1 - Y^2
     softplus    1 - exp(-Y)                    gelu        Phi(U) + U phi(U), by JAX
+    scaled_tanh scale steepness (1 - (Y / scale)^2)
     silu        s (1 + U (1 - s)) with s = sigmoid(U)
 """
 
@@ -172,3 +173,24 @@ class Tanh(_Elementwise):
 
     def slope(self, read: jax.Array) -> jax.Array:
         return 1 - read * read
+
+
+@register_cap("scaled_tanh")
+class ScaledTanh(_Elementwise):
+    """`Y = scale tanh(steepness U)`; at the defaults, 1 becomes 1 and -1 becomes -1.
+
+    Args:
+        scale: The largest Y.
+        steepness: What U is multiplied by.
+
+    Source: LeCun, Bottou, Bengio & Haffner, Proc. IEEE 86 (1998), appendix A.
+    """
+
+    scale: Annotated[float, Gt(0)] = 1.7159
+    steepness: Annotated[float, Gt(0)] = 2 / 3
+
+    def forward(self, u: jax.Array) -> jax.Array:
+        return self.scale * jnp.tanh(self.steepness * u)
+
+    def slope(self, read: jax.Array) -> jax.Array:
+        return self.scale * self.steepness * (1 - (read / self.scale) ** 2)

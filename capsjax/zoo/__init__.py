@@ -6,7 +6,7 @@ functions of capsjax, so each is also an example of how a graph is written.
 
 # The order of these imports is the order of `names()`.
 from capsjax.zoo.paper import cnn, figure_12, mlp  # isort: skip
-from capsjax.zoo.lenet import lenet_5  # isort: skip
+from capsjax.zoo.lenet import lenet_5, lenet_5_1998  # isort: skip
 from capsjax.zoo.alexnet import alexnet, alexnet_original  # isort: skip
 from capsjax.zoo.vgg import vgg_11, vgg_13, vgg_16, vgg_19  # isort: skip
 from capsjax.zoo.googlenet import googlenet, googlenet_original  # isort: skip
@@ -60,6 +60,7 @@ __all__ = [
     "gpt_2",
     "graph",
     "lenet_5",
+    "lenet_5_1998",
     "mlp",
     "names",
     "options_of",

@@ -42,6 +42,9 @@ EXAMPLES = [
     (caps.sigmoid(), (4,)),
     (caps.sigmoid(), ()),
     (caps.tanh(), (4,)),
+    (caps.scaled_tanh(), (4,)),
+    (caps.scaled_tanh(0.5, 2.0), (2, 3)),
+    (caps.radial_basis(("#..", ".##", "###", "#.#")), (3,)),
     (caps.softmax(), (4,)),
     (caps.softmax(), (2, 3)),
     (caps.log_softmax(), (4,)),
@@ -227,6 +230,14 @@ def _gelu(cap, u):
     return u / 2 * (1 + np.vectorize(erf)(u / np.sqrt(2)))
 
 
+def _radial_basis(cap, u):
+    y = np.zeros((len(u), len(cap.centers)))
+    for i, center in enumerate(cap.centers):
+        for j, mark in enumerate(center):
+            y[:, i] -= (u[:, j] - {"#": 1, ".": -1}[mark]) ** 2
+    return y
+
+
 def _elu(u, alpha):
     return np.where(u > 0, u, alpha * (np.exp(u) - 1))
 
@@ -242,6 +253,8 @@ NUMPY: dict[str, Any] = {
     "softplus": lambda cap, u: np.log(1 + np.exp(u)),
     "sigmoid": lambda cap, u: 1 / (1 + np.exp(-u)),
     "tanh": lambda cap, u: np.tanh(u),
+    "scaled_tanh": lambda cap, u: cap.scale * np.tanh(cap.steepness * u),
+    "radial_basis": _radial_basis,
     "softmax": lambda cap, u: _softmax(u),
     "log_softmax": lambda cap, u: np.log(_softmax(u)),
     "max_pool": lambda cap, u: _pool(cap, u, np.max, -inf),
@@ -297,7 +310,7 @@ def test_backward_equals_autodiff_and_differences(cap, shape):
 
 OUTPUT_ONLY = {
     *("relu", "leaky_relu", "elu", "selu", "softplus", "sigmoid", "tanh"),
-    *("softmax", "log_softmax"),
+    *("scaled_tanh", "softmax", "log_softmax"),
 }
 NOTHING = {"identity", "avg_pool", "global_avg_pool", "adaptive_avg_pool"}
 
