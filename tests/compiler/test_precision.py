@@ -1,0 +1,112 @@
+"""The precision policy: where casts stand, and what is never computed in halves."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import capsjax as cj
+from tests.helpers_capsjax import draw
+
+POLICY = cj.Precision("bfloat16")
+
+
+def graph():
+    """Convolution, batch statistics, a routed layer, a norm and a softmax."""
+    image = cj.input("image", (6, 6, 2))
+    conv = cj.conv(image, 8, (3, 3))
+    conv1 = cj.capsule("conv1", conv, cap="standardize", bias=None)
+    norm1 = cj.capsule("norm1", cj.channel_scale(conv1), cap="relu")
+    lower = cj.capsule("lower", cj.reshape(norm1, (-1, 4)), cap="squash", bias=None)
+    upper = cj.capsule("upper", cj.vote(lower, 3, 4), cap=cj.caps.route(2), bias=None)
+    flat = cj.capsule("flat", cj.reshape(upper, (-1,)), cap="layer_norm", bias=None)
+    y = cj.capsule("y", cj.matmul(flat, 5), cap="softmax")
+    return cj.graph(y, losses={"y": "cross_entropy"})
+
+
+def problem():
+    batch = {"image": draw((4, 6, 6, 2), 1).astype("float32"), "y": jnp.arange(4)}
+    net = cj.compile(graph(), precision=POLICY)
+    return net, *net.init(jax.random.key(0)), batch
+
+
+def run(net, params, state, batch):
+    gradient = jax.jit(jax.value_and_grad(net.loss, has_aux=True))
+    return gradient(params, state, batch)
+
+
+def types(tree):
+    return {str(leaf.dtype) for leaf in jax.tree.leaves(tree)}
+
+
+def test_each_array_has_the_type_that_the_policy_gives_it():
+    net, params, state, batch = problem()
+    (loss, (outputs, new)), gradients = run(net, params, state, batch)
+    assert types((params, state, loss, outputs, new, gradients)) == {"float32"}
+    inputs = {"image": batch["image"]}
+    assert types(net.activations(params, state, inputs)) == {"bfloat16"}
+    assert types(net.deltas(params, state, batch)) == {"bfloat16"}
+    half = cj.Precision("float16", parameters="bfloat16", outputs="float16")
+    net = cj.compile(graph(), precision=half)
+    params, state = net.init(jax.random.key(0))
+    (loss, (outputs, new)), gradients = run(net, params, state, batch)
+    assert types((params, gradients)) == {"bfloat16"}
+    assert types(outputs) == {"float16"}
+    assert types((loss, state, new)) == {"float32"}
+
+
+@pytest.mark.parametrize("backward", ["exact", "autodiff"])
+def test_halves_are_near_the_whole(backward):
+    """An error of bfloat16's own size (8 bits), a few layers deep."""
+    net, params, state, batch = problem()
+    net = cj.compile(graph(), precision=POLICY, backward=backward)
+    whole = run(cj.compile(graph()), params, state, batch)
+    found = run(net, params, state, batch)
+    assert types(whole) == {"float32"}
+    for ours, exact in zip(*map(jax.tree.leaves, (found, whole)), strict=True):
+        error = np.linalg.norm(ours - exact) / np.linalg.norm(exact)
+        assert error < 8 * 2**-8
+    assert not np.array_equal(found[1]["y"]["B"], whole[1]["y"]["B"])
+
+
+def test_weights_are_multiplied_in_the_type_of_the_program():
+    net, params, state, batch = problem()
+    program = jax.make_jaxpr(lambda p: net.loss(p, state, batch)[0])(params)
+    lines = [line for line in str(program).splitlines() if "dot_general" in line]
+    assert any("bf16" in line for line in lines)
+    assert not any("f32[8" in line for line in lines if "dot_general" in line)
+
+
+def test_members_of_a_sweep_and_second_derivatives():
+    net, params, state, batch = problem()
+    keys = jax.random.split(jax.random.key(1), 2)
+    members, states = jax.vmap(net.init)(keys)
+    losses = jax.vmap(lambda p, s: net.loss(p, s, batch)[0])(members, states)
+    alone = [net.loss(*net.init(key), batch)[0] for key in keys]
+    np.testing.assert_allclose(losses, alone, rtol=2**-7)
+
+    def energy(params):
+        gradients = jax.grad(lambda p: net.loss(p, state, batch)[0])(params)
+        return sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradients))
+
+    assert types(jax.jit(jax.grad(energy))(params)) == {"float32"}
+
+
+def test_without_a_policy_types_promote_together():
+    net, params, state, batch = problem()
+    net = cj.compile(graph())
+    wide = jax.tree.map(lambda p: p.astype("float64"), params)
+    loss, (outputs, _) = net.loss(wide, state, batch)
+    assert types((loss, outputs)) == {"float64"}
+    gradients = jax.grad(lambda p: net.loss(p, state, batch)[0])(wide)
+    assert types(gradients) == {"float64"}
+
+
+def test_wrong_policies_are_refused_in_words():
+    with pytest.raises(ValueError, match="compute: found 'int8'; expected one of bf"):
+        cj.Precision("int8")
+    with pytest.raises(ValueError, match=r"expected cj\.Precision\(\.\.\.\)"):
+        cj.compile(graph(), precision="bfloat16")  # type: ignore
+    with jax.enable_x64(False):
+        with pytest.raises(ValueError, match="float64 needs JAX's 64-bit mode"):
+            cj.Precision("float64")
