@@ -198,8 +198,8 @@ class Block:
         foreign = [n.name for n in nodes if n.shape is not None]
         if foreign:
             raise TypeError(
-                f"block {self.name!r} reads {foreign[0]!r} from outside; make it one "
-                "of the block's sources"
+                f"block {self.name!r} reads the input {foreign[0]!r} from outside, or "
+                "declares it; make it one of the block's sources"
             )
         return nodes
 

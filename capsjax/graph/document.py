@@ -39,7 +39,7 @@ from capsjax.graph.kinds import (
     kind_fields,
 )
 from capsjax.graph.salvage import sound_part
-from capsjax.graph.schema import FORMAT_VERSION
+from capsjax.graph.schema import FORMAT_VERSION, part_adapter
 
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """For each older version of the format, the function to the next one."""
@@ -149,6 +149,10 @@ def judge(
     present, faults = _upgrade(document)
     expansion = expand(present)
     flat = expansion.document
+    if flat is None and expansion.problems:
+        name = present.get("name")
+        problems = [*problems, *faults, *expansion.problems]
+        raise GraphError(name if isinstance(name, str) else "network", problems, source)
     form, more = validate(flat, text if flat is document else None)
     declared = sound_part(flat) if form is None else build(form, expansion)
     _, rest = check(declared)
@@ -156,9 +160,10 @@ def judge(
     faults = list(dict.fromkeys([*problems, *faults, *found]))
     if faults:
         raise GraphError(declared.name, _in_order(faults, present), source)
-    if flat is present:
+    if not expansion.uses:
         return declared
-    return dataclasses.replace(declared, declared=_declared(present))
+    text = _declared(expansion.given, expansion)
+    return dataclasses.replace(declared, declared=text)
 
 
 def to_document(graph: Graph) -> dict[str, Any]:
@@ -261,41 +266,74 @@ def _with_keys(capsule: Capsule, keys: list[str]) -> Capsule:
     return dataclasses.replace(capsule, edges=edges)
 
 
-def _declared(document: Any) -> str:
-    """Blocks and uses of a sound document as text, settings at defaults left out."""
-    blocks = {
-        name: {**block, "capsules": [_short(entry) for entry in block["capsules"]]}
-        for name, block in document["blocks"].items()
-    }
-    capsules = [_short(entry) for entry in document["capsules"]]
+def _declared(document: Any, expansion: Expansion) -> str:
+    """Blocks and uses of a sound document as text, in one form for all that is equal.
+
+    Settings at defaults are left out, keys and blocks put in order.
+    """
+    form: Any = part_adapter("published").validate_json(plain.write(document))
+    order = dict.fromkeys(use.block for use in expansion.uses)
+    known = form["blocks"]
+    blocks = {name: _block_form(known[name], known) for name in order}
+    capsules = [_short(entry, known) for entry in form["capsules"]]
     return plain.write({"blocks": blocks, "capsules": capsules})
 
 
-def _short(entry: Any) -> Any:
+def _block_form(block: Any, blocks: Any) -> dict[str, Any]:
+    entries = block["capsules"]
+    found = {"inputs": block["inputs"]}
+    if block.get("parameters"):
+        found["parameters"] = block["parameters"]
+    if block.get("defaults"):
+        found["defaults"] = _in_turn(block["defaults"], block["parameters"])
+    found["capsules"] = [_short(entry, blocks) for entry in entries]
+    if block.get("output", entries[-1]["name"]) != entries[-1]["name"]:
+        found["output"] = block["output"]
+    return found
+
+
+def _short(entry: Any, blocks: Any) -> Any:
     """A capsule's or a use's entry without what is the default."""
     if "block" in entry:
-        return entry
-    short = {**entry, "from": [_short_kind(e, WEIGHTINGS) for e in entry["from"]]}
-    if "cap" in entry:
-        short["cap"] = _short_kind(entry["cap"], CAPS)
-    defaults = {"cap": {"kind": "identity"}, "bias": "channel"}
-    return {k: v for k, v in short.items() if k not in defaults or v != defaults[k]}
+        found = {key: entry[key] for key in ("name", "block", "from")}
+        if entry.get("with"):
+            parameters = blocks[entry["block"]]["parameters"]
+            found["with"] = _in_turn(entry["with"], parameters)
+        if "repeat" in entry:
+            found["repeat"] = entry["repeat"]
+        return found | ({"first": entry["first"]} if entry.get("first", 1) != 1 else {})
+    found = {"name": entry["name"]}
+    found["from"] = [_short_kind(each, WEIGHTINGS) for each in entry["from"]]
+    cap, bias = _short_kind(entry.get("cap", _PLAIN), CAPS), entry.get("bias", _BIAS)
+    found |= {"cap": cap} if cap != _PLAIN else {}
+    return found | ({"bias": bias} if bias != _BIAS else {})
+
+
+_PLAIN, _BIAS = {"kind": "identity"}, "channel"
 
 
 def _short_kind(form: Any, registry: Registry[Any]) -> Any:
-    if not isinstance(form, dict) or form.get("kind") not in registry:
+    if "kind" not in form:
         return form  # a parameter stands in its place
     fields = kind_fields(registry[form["kind"]])
-    defaults = {f.name: f.default for f in fields}
-    return {
-        key: value
-        for key, value in form.items()
-        if key not in defaults or _as_tuple(value) != defaults[key]
+    head = {key: form[key] for key in ("source", "weight", "kind") if key in form}
+    return head | {
+        field.name: form[field.name]
+        for field in fields
+        if field.name in form and form[field.name] != field.default
     }
 
 
-def _as_tuple(value: Any) -> Any:
-    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
+def _in_turn(values: Mapping[str, Any], order: Iterable[str]) -> dict[str, Any]:
+    """Values of parameters, keys in order; of kinds inside, the kind first."""
+    return {key: _sorted(values[key]) for key in order if key in values}
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        keys = sorted(value, key=lambda key: (key != "kind", key))
+        return {key: _sorted(value[key]) for key in keys}
+    return [_sorted(each) for each in value] if isinstance(value, list) else value
 
 
 class _Records:

@@ -18,15 +18,18 @@ computed: a parameter is put in the place of `{"parameter": "features"}` as it i
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from capsjax.graph.declaration import Use
 from capsjax.graph.errors import NAMELESS, Path, Problem, brief, listing, nearest
 from capsjax.graph.faults import part_faults
+from capsjax.graph.plain import DEEPEST, clean
+from capsjax.graph.schema import LONGEST_NAME
+from capsjax.graph.templates import name_faults, template_faults
 
-MOST_CAPSULES = 1_000_000
-"""A few lines of nested repetition could ask for any number."""
+MOST_VALUES = 1_000_000
+"""A few lines of nested repetition could ask for any number of names and settings."""
 
 _DEEPEST = 50
 
@@ -36,7 +39,9 @@ class Expansion:
     """A document without blocks that declares the same capsules.
 
     Attributes:
-        document: The document; the same as before if it has no blocks.
+        document: The document; the same as before if it has no blocks; None if it
+            would be too large.
+        given: The document with blocks, all of it plain data.
         origins: Where each capsule stands in the document with blocks.
         keys: For each capsule, its sources as they are written there.
         uses: The uses of blocks, outer ones first.
@@ -44,12 +49,13 @@ class Expansion:
     """
 
     document: Any
+    given: Any = None
     origins: list[Path] = dataclasses.field(default_factory=list)
     keys: list[list[Any]] = dataclasses.field(default_factory=list)
     uses: list[Use] = dataclasses.field(default_factory=list)
     problems: list[Problem] = dataclasses.field(default_factory=list)
-    unknown: set[Path] = dataclasses.field(default_factory=set)
-    """Where an unknown parameter left null behind."""
+    said: set[Path] = dataclasses.field(default_factory=set)
+    """Places of faults in blocks, which show again in what is expanded."""
 
     def place(self, problems: Iterable[Problem]) -> list[Problem]:
         """The expansion's problems, and those of the expanded document at their places.
@@ -57,14 +63,16 @@ class Expansion:
         What is wrong with a block shows in every use of it, and is said once. What
         follows from a use that is not understood is not said.
         """
-        if not self.origins:
-            return [*self.problems, *problems]
+        if self.given is None:
+            return list(problems)
         found: dict[Any, list[Problem]] = {}
         for problem in [*self.problems, *map(self._moved, problems)]:
             path = problem.path
             if self.problems and problem.found == repr(NAMELESS):
                 continue
-            if path in self.unknown and problem not in self.problems:
+            if self.problems and path == ("capsules",) and self.given.get("capsules"):
+                continue
+            if path in self.said and problem not in self.problems:
                 continue
             found.setdefault(path if path[:1] == ("blocks",) else problem, []).append(
                 problem
@@ -72,11 +80,24 @@ class Expansion:
         return [_said_once(each) for each in found.values()]
 
     def _moved(self, problem: Problem) -> Problem:
+        """The problem at its place in the document with blocks."""
         path = problem.path
         if path[:1] != ("capsules",) or len(path) < 2:
             return problem
         origin = self.origins[int(path[1])]
-        return dataclasses.replace(problem, path=(*origin, *path[2:]))
+        steps: Path = (*origin, *path[2:])
+        value, found = self.given, problem.found
+        for i, step in enumerate(steps):
+            if not isinstance(value, dict | list) or _is_parameter(value):
+                steps = steps[:i]
+                break
+            if isinstance(value, list):
+                value = value[step] if int(step) < len(value) else None
+            else:
+                value = value.get(step)
+        if _is_parameter(value):
+            found += f", given by parameter {brief(value['parameter'])}"
+        return dataclasses.replace(problem, path=steps, found=found)
 
 
 def _said_once(problems: list[Problem]) -> Problem:
@@ -98,30 +119,59 @@ def expand(document: Any) -> Expansion:
         The expansion. What is not understood of blocks and uses is left out, and
         stands among the problems.
     """
-    if not isinstance(document, dict) or "blocks" not in document:
+    if not isinstance(document, dict) or not _has_blocks(document):
         return Expansion(document)
-    return _Expander(document).run()
+    given, flawed = clean(document)
+    return _Expander(given, flawed).run()
+
+
+def _has_blocks(document: dict[str, Any]) -> bool:
+    entries = document.get("capsules")
+    entries = entries if isinstance(entries, list) else ()
+    uses = (isinstance(entry, dict) and "block" in entry for entry in entries)
+    return "blocks" in document or any(uses)
+
+
+class _TooLarge(Exception):
+    """Blocks within blocks that ask for more than a document may have."""
+
+    def __init__(self, found: str, most: object, cure: str):
+        self.found, self.expected, self.cure = found, f"at most {most}", cure
 
 
 class _Expander:
-    def __init__(self, document: dict[str, Any]):
+    def __init__(self, document: dict[str, Any], problems: list[Problem]):
         self.document = document
-        self.found = Expansion(dict(document))
+        self.found = Expansion(dict(document), document, problems=problems)
         self.blocks: dict[str, Any] = {}
         self.capsules: list[Any] = []
         self.alias: dict[str, str] = {}
         self.used: set[str] = set()
         self.faulty: set[str] = set()
-        self.full = False
+        self.lost: list[str] = []
+        self.left = MOST_VALUES
 
     def run(self) -> Expansion:
-        given = self.document["blocks"]
+        given, body = self.document.get("blocks", {}), self.document.get("capsules")
         if isinstance(given, dict):
             for name, block in given.items():
                 self._take_block(name, block)
         else:
             self._problem(("blocks",), "blocks", brief(given), "an object", "")
-        self._body(self.document.get("capsules"), ("capsules",), "", {}, {}, ())
+        if isinstance(body, list):
+            inputs = self.document.get("inputs")
+            names = [
+                each.get("name") if isinstance(each, dict) else None
+                for each in (inputs if isinstance(inputs, list) else [])
+            ]
+            self._say(name_faults(body, names, (), ""))
+        try:
+            self._body(body, ("capsules",), "", {}, {}, ())
+        except _TooLarge as error:
+            place, found = "the document, blocks expanded", error.found
+            self._problem(("blocks",), place, found, error.expected, error.cure)
+            self.found.document = None
+            return self.found
         for name in self.blocks if not self.found.problems else ():
             if name not in self.used:
                 self._problem(
@@ -133,13 +183,17 @@ class _Expander:
                 )
         self._resolve()
         document = self.found.document
-        del document["blocks"]
-        document["capsules"] = self.capsules
+        document.pop("blocks", None)
+        if isinstance(body, list):
+            document["capsules"] = self.capsules
         for key in ("outputs", "losses"):
-            document[key] = self._named(document.get(key))
-            if document[key] is None:
-                del document[key]
+            if key in document:
+                document[key] = self._named(document[key])
         return self.found
+
+    def _say(self, problems: list[Problem]) -> None:
+        self.found.problems += problems
+        self.found.said.update(problem.path for problem in problems)
 
     def _named(self, value: Any) -> Any:
         """Names of uses in a list, or as keys, replaced by names of capsules."""
@@ -153,10 +207,11 @@ class _Expander:
         path: Path = ("blocks", name)
         faults = part_faults("block", block, path, f"block {brief(name)}")
         self.found.problems += faults
-        if not faults:
-            self.blocks[name] = block
-        else:
+        if faults:
             self.faulty.add(name)
+        else:
+            self.blocks[name] = block
+            self._say(template_faults(name, block))
 
     def _body(
         self,
@@ -171,7 +226,8 @@ class _Expander:
         for i, entry in enumerate(body if isinstance(body, list) else []):
             where = (*path, i)
             if within:
-                entry = self._substituted(entry, values, where)
+                entry = self._substituted(entry, values)
+            self._count(entry)
             if isinstance(entry, dict) and "block" in entry:
                 self._use(entry, where, prefix, bindings, within)
             else:
@@ -180,17 +236,6 @@ class _Expander:
     def _capsule(
         self, entry: Any, where: Path, prefix: str, bindings: dict[str, str]
     ) -> None:
-        if len(self.capsules) >= MOST_CAPSULES:
-            if not self.full:
-                self._problem(
-                    where,
-                    "the document",
-                    f"more than {MOST_CAPSULES:,} capsules",
-                    f"at most {MOST_CAPSULES:,}",
-                    "fewer repetitions",
-                )
-            self.full = True
-            return
         keys: list[Any] = []
         if isinstance(entry, dict):
             entry = dict(entry)
@@ -199,6 +244,11 @@ class _Expander:
             edges = entry.get("from")
             if prefix and isinstance(entry.get("name"), str):
                 entry["name"] = prefix + entry["name"]
+                if len(entry["name"]) > LONGEST_NAME:
+                    found = f"a name of {len(entry['name'])} characters, "
+                    found += brief(entry["name"])
+                    cure = "shorter names of uses, or fewer levels of blocks"
+                    raise _TooLarge(found, f"{LONGEST_NAME} characters", cure)
             if isinstance(edges, list):
                 keys = [e.get("source") if isinstance(e, dict) else None for e in edges]
                 entry["from"] = [self._edge(e, prefix, bindings) for e in edges]
@@ -220,12 +270,15 @@ class _Expander:
         within: tuple[str, ...],
     ) -> None:
         place = f"use {brief(prefix + str(use.get('name', '?')))}"
-        faults = part_faults("use", use, where, place)
-        if not faults:
+        said = any(path[: len(where)] == where for path in self.found.said)
+        faults = [] if said else part_faults("use", use, where, place)
+        if not said and not faults:
             faults = self._use_faults(use, where, place, within)
-        if faults or use["block"] in self.faulty:
-            self.found.problems += faults
-            self.alias[f"{prefix}{use.get('name')}"] = NAMELESS
+        if said or faults or use["block"] in self.faulty:
+            self.found.problems += [
+                fault for fault in faults if fault not in self.found.problems
+            ]
+            self.lost.append(f"{prefix}{use.get('name')}")
             return
         name = use["block"]
         block = self.blocks[name]
@@ -249,6 +302,8 @@ class _Expander:
             last = own
         if last is not None:
             self.alias[f"{prefix}{use['name']}"] = self.alias[last]
+        if ("blocks", name, "output") in self.found.said:
+            self.lost.append(f"{prefix}{use['name']}")
 
     def _use_faults(
         self, use: dict[str, Any], where: Path, place: str, within: tuple[str, ...]
@@ -265,7 +320,7 @@ class _Expander:
                     (*where, "block"), place, f"no block {brief(name)}", known, cure
                 )
             ]
-        if name in within or len(within) > _DEEPEST:
+        if name in within:
             circle = " -> ".join([*within[within.index(name) :], name])
             return [
                 Problem(
@@ -277,6 +332,26 @@ class _Expander:
                 )
             ]
         faults = []
+        if len(within) > _DEEPEST:
+            faults.append(
+                Problem(
+                    (*where, "block"),
+                    place,
+                    f"blocks within blocks, more than {_DEEPEST} deep",
+                    f"at most {_DEEPEST}",
+                    "fewer levels",
+                )
+            )
+        if "first" in use and use.get("repeat") is None:
+            faults.append(
+                Problem(
+                    (*where, "first"),
+                    place,
+                    "`first`, the number of the first copy, without `repeat`",
+                    "both or none",
+                    "remove it, or say how many copies by `repeat`",
+                )
+            )
         inputs, read = block["inputs"], use["from"]
         if len(inputs) != len(read):
             faults.append(
@@ -326,32 +401,33 @@ class _Expander:
                 )
         return faults
 
-    def _substituted(self, value: Any, values: dict[str, Any], where: Path) -> Any:
-        """The value with parameters replaced; at unknown ones a problem and null."""
+    def _substituted(self, value: Any, values: dict[str, Any]) -> Any:
+        """The value with parameters replaced; unknown ones, which are said, by null."""
         if isinstance(value, dict):
-            if value.keys() == {"parameter"}:
+            if _is_parameter(value):
                 name = value["parameter"]
-                if isinstance(name, str) and name in values:
-                    return values[name]
-                self.found.unknown.add(where)
-                self._problem(
-                    where,
-                    f"block {brief(where[1])}",
-                    f"parameter {brief(name)}",
-                    f"one of {listing(values)}" if values else "no parameters",
-                    nearest(name, values, "declare it among the block's parameters"),
-                )
-                return None
-            return {
-                key: self._substituted(inner, values, (*where, key))
-                for key, inner in value.items()
-            }
-        if isinstance(value, list | tuple):
-            return [
-                self._substituted(inner, values, (*where, i))
-                for i, inner in enumerate(value)
-            ]
+                return values.get(name) if isinstance(name, str) else None
+            return {key: self._substituted(v, values) for key, v in value.items()}
+        if isinstance(value, list):
+            return [self._substituted(inner, values) for inner in value]
         return value
+
+    def _count(self, entry: Any) -> None:
+        """Counts the values of an entry of the expanded document."""
+        stack = [(entry, 0)]
+        while stack:
+            value, depth = stack.pop()
+            self.left -= 1 + (len(value) // 100 if isinstance(value, str) else 0)
+            if self.left < 0:
+                cure = "fewer repetitions of blocks within blocks, or smaller values"
+                found = f"more than {MOST_VALUES:,} names and settings"
+                raise _TooLarge(found, f"{MOST_VALUES:,}", cure)
+            if depth > DEEPEST:
+                found = f"lists and objects nested more than {DEEPEST} deep"
+                raise _TooLarge(found, DEEPEST, "replace the values of parameters")
+            inner = value.values() if isinstance(value, dict) else value
+            if isinstance(value, dict | list):
+                stack += [(each, depth + 1) for each in inner]
 
     def _resolve(self) -> None:
         """Sources that are uses become the capsules these give."""
@@ -362,10 +438,13 @@ class _Expander:
                         edge["source"] = self._flat(edge["source"])
 
     def _flat(self, name: Any) -> Any:
-        seen = 0
-        while isinstance(name, str) and name in self.alias and seen < 2 * _DEEPEST:
-            name, seen = self.alias[name], seen + 1
-        return name
+        if not isinstance(name, str):
+            return name
+        if self.lost and name.startswith(tuple(self.lost)):
+            return NAMELESS
+        while name in self.alias:
+            name = self.alias[name]
+        return NAMELESS if self.lost and name.startswith(tuple(self.lost)) else name
 
     def _problem(
         self, path: Path, place: str, found: str, expected: str, cure: str
@@ -375,13 +454,13 @@ class _Expander:
             self.found.problems.append(problem)
 
 
-def _numbers(use: dict[str, Any]) -> list[Any]:
+def _numbers(use: dict[str, Any]) -> Sequence[Any]:
     """What stands behind a use's name for each copy: nothing, if it stands alone."""
     repeat = use.get("repeat")
     if repeat is None:
         return [""]
     first = use.get("first", 1)
-    return list(range(first, first + repeat))
+    return range(first, first + repeat)
 
 
 def _source(name: str, prefix: str, bindings: dict[str, str]) -> str:
@@ -393,6 +472,10 @@ def _output(block: dict[str, Any]) -> str:
     last = block["capsules"][-1]
     name = last.get("name") if isinstance(last, dict) else None
     return block.get("output") or str(name)
+
+
+def _is_parameter(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"parameter"}
 
 
 def _is_each(value: Any) -> bool:
@@ -408,10 +491,13 @@ def repr_values(values: Iterable[tuple[str, Any]]) -> tuple[tuple[str, str], ...
     return tuple((name, _text(value)) for name, value in values)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, dict) and "kind" in value:
-        inside = ", ".join(f"{k}={_text(v)}" for k, v in value.items() if k != "kind")
+def _text(value: Any, depth: int = 4) -> str:
+    if isinstance(value, str):
+        return value
+    if depth and isinstance(value, dict) and "kind" in value:
+        settings = [(k, v) for k, v in value.items() if k != "kind"]
+        inside = ", ".join(f"{k}={_text(v, depth - 1)}" for k, v in settings)
         return f"{value['kind']}({inside})" if inside else str(value["kind"])
-    if isinstance(value, list | tuple):
-        return f"({', '.join(map(_text, value))})"
-    return brief(value) if not isinstance(value, str) else value
+    if depth and isinstance(value, list):
+        return f"({', '.join(_text(each, depth - 1) for each in value)})"
+    return brief(value)

@@ -307,7 +307,7 @@ def _registry(path: Path) -> Any:
 def _known_keys(path: Path, branch: str | None) -> list[str]:
     """The keys that may stand where an unknown one was found."""
     if len(path) == 1:
-        return known_keys("document")
+        return known_keys("published")
     if path[0] == "inputs" and len(path) == 3:
         return known_keys("input")
     if path[0] == "capsules" and len(path) == 3:

@@ -25,7 +25,17 @@ The schema of the library's own kinds is shipped as `capsjax/graph/schema.json`;
 import dataclasses
 import functools
 import json
-from typing import Annotated, Any, Literal, NotRequired, Union, get_type_hints
+import types
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from annotated_types import Len
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
@@ -44,6 +54,7 @@ from capsjax.graph.kinds import (
 )
 
 FORMAT_VERSION = 1
+LONGEST_NAME = 200
 
 # Letters, digits and "_" of any script, inside a part also "." and "-". Written as what
 # is left out, because dialects of regular expressions differ in what "\w" is.
@@ -52,7 +63,7 @@ _PART = rf"[^\x00-/{_OUT}][^\x00-,/{_OUT}]*"
 
 Name = Annotated[
     str,
-    StringConstraints(pattern=rf"^{_PART}(/{_PART})*$", max_length=200),
+    StringConstraints(pattern=rf"^{_PART}(/{_PART})*$", max_length=LONGEST_NAME),
 ]
 
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -73,12 +84,25 @@ def kind_form(
     hints = get_type_hints(record, include_extras=True)
     fields: dict[str, Any] = {**more, "kind": Literal[kind]}
     for field in kind_fields(record):
-        hint = hints[field.name] if open_to is None else hints[field.name] | open_to
+        hint = hints[field.name]
+        if open_to is not None:
+            hint = _open(hint, open_to)
         if field.default is not dataclasses.MISSING:
             hint = _optional(hint, field.default)
         fields[field.name] = hint
     doc = (record.__doc__ or "").strip().split("\n")[0]
     return _object(title, doc, fields)
+
+
+def _open(hint: Any, form: Any) -> Any:
+    """A type that takes the form, too, in its own place and in those of a tuple."""
+    inner, *more = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if get_origin(inner) is tuple:
+        parts = [p if p is ... else _open(p, form) for p in get_args(inner)]
+        inner = tuple[tuple(parts)]
+    elif isinstance(inner, types.UnionType) or get_origin(inner) is Union:
+        inner = Union[tuple(_open(part, form) for part in get_args(inner))]  # noqa: UP007
+    return (Annotated[(inner, *more)] if more else inner) | form
 
 
 def one_of(registry: Registry[Any], open_to: Any = None, **more: Any) -> Any:
