@@ -3,6 +3,8 @@
     cj.view.summary(graph)          a table for the terminal or the notebook
     cj.view.draw(graph)             a drawing in the manner of the paper
     cj.view.learning_curves(table)  loss and metrics over epochs
+    cj.view.reconstructions(...)    images, and what a decoder makes of them
+    cj.view.perturbations(...)      the same where one dimension of a vector is changed
     cj.view.draw_network(net)       a small network of neurons
     cj.view.draw_networks(nets)     many side by side
     cj.view.figure(6)               what Figures 3 to 8 of the paper illustrate
@@ -12,6 +14,7 @@ themselves in notebooks and are saved by `.save("picture.svg")` or `.png`.
 """
 
 from capsjax.view.curves import learning_curves
+from capsjax.view.decoded import perturbations, reconstructions
 from capsjax.view.drawing import draw
 from capsjax.view.neural import draw_network, draw_networks
 from capsjax.view.neural_figures import figure
@@ -25,5 +28,7 @@ __all__ = [
     "draw_networks",
     "figure",
     "learning_curves",
+    "perturbations",
+    "reconstructions",
     "summary",
 ]
