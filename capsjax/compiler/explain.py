@@ -1,13 +1,15 @@
 """explain: what the compiler made of a graph, stage by stage, in words and figures."""
 
 import dataclasses
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator
 
 from capsjax.caps import Cap, equinox
 from capsjax.compiler.compile import Typable
 from capsjax.compiler.compile import compile as compile_graph
 from capsjax.compiler.groups.explain import group_lines, schedule_lines
 from capsjax.compiler.network import Network
+from capsjax.compiler.outline import Copies, Item, outline, relative
 from capsjax.compiler.parameters import tensor_shapes
 from capsjax.compiler.plan import flops, residual_bytes
 from capsjax.compiler.text import table
@@ -71,10 +73,8 @@ def explain(graph: Graph | Typable | Network) -> Explanation:
           total                        15    40     30
     """
     net = graph if isinstance(graph, Network) else compile_graph(graph)
-    count = net.parameter_count
     lines = [
-        f"network {net.graph.name!r}: {count:,} parameters, "
-        f"{4 * count:,} bytes in float32",
+        f"network {net.graph.name!r}: {count_words(net.typed)}",
         "",
         f"infer: {len(net.typed.inputs)} inputs, {len(net.typed.capsules)} capsules",
         *_stage_lines(net.typed),
@@ -89,32 +89,84 @@ def explain(graph: Graph | Typable | Network) -> Explanation:
     return Explanation("\n".join(lines))
 
 
+def count_words(typed: TypedGraph) -> str:
+    """How many parameters there are, and running statistics, if any."""
+    count = typed.parameter_count
+    text = f"{count:,} parameters, {4 * count:,} bytes in float32"
+    shapes = [
+        shape
+        for capsule in typed.capsules
+        if isinstance(capsule, TypedCapsule)
+        for shape in capsule.state_shapes.values()
+    ]
+    statistics = sum(math.prod(shape) for shape in shapes)
+    return f"{text}; {statistics:,} running statistics" if shapes else text
+
+
+def held(typed: TypedGraph, figures: Callable[[str], Hashable]) -> tuple[Item, ...]:
+    """The capsules of a graph as its blocks hold them."""
+    names = [capsule.name for capsule in typed.capsules]
+    return outline(names, getattr(typed.graph, "uses", ()), figures)
+
+
 def _stage_lines(typed: TypedGraph) -> list[str]:
-    lines = [f"  {name}: Y {shape}" for name, shape in typed.inputs]
-    for capsule in typed.capsules:
-        if isinstance(capsule, TypedGroup):
-            lines += group_lines(capsule)
-        else:
-            lines.append(f"  {_capsule_line(capsule)}")
+    lines = []
+    for name, shape in typed.inputs:
+        integers = ", integers" if name in typed.integers else ""
+        lines.append(f"  {name}: Y {shape}{integers}")
+    capsules = {capsule.name: capsule for capsule in typed.capsules}
+
+    def figures(name: str) -> Hashable:
+        capsule = capsules[name]
+        kinds = [str(edge.weighting) for edge in getattr(capsule, "edges", ())]
+        return capsule.parameter_count, tensor_shapes(capsule), str(kinds)
+
+    def write(items: Iterable[Item], within: str, indent: str) -> None:
+        for item in items:
+            if isinstance(item, Copies):
+                lines.append(f"{indent}{item.title(within)}: {item.block}")
+                write(item.inner, item.name, indent + "  ")
+                continue
+            capsule = capsules[item]
+            if isinstance(capsule, TypedGroup):
+                lines.extend(group_lines(capsule))
+            else:
+                lines.append(f"{indent}{_capsule_line(capsule, within)}")
+
+    write(held(typed, figures), "", "  ")
+    for name, (_, edge) in typed.shared.items():
+        count = sum(
+            each.weight == name
+            for capsule in capsules.values()
+            if isinstance(capsule, TypedCapsule)
+            for each in capsule.edges
+        )
+        lines.append(f"  weight {name} {edge.weight_shape}, shared by {count} edges")
     for each in typed.losses:
         lines.append(f"  loss on {each.output}: {each.loss}")
     return lines
 
 
-def _capsule_line(capsule: TypedCapsule) -> str:
-    terms = " + ".join(_term(term) for term in capsule.terms)
+def _capsule_line(capsule: TypedCapsule, within: str) -> str:
+    name = relative(capsule.name, within)
+    if not capsule.terms:
+        return f"{name}: Y {capsule.output} = B, learned"
+    terms = " + ".join(_term(term, within) for term in capsule.terms)
     bias = "" if capsule.bias_shape is None else f" + B {capsule.bias_shape}"
+    carried = [f"{key} {shape}" for key, shape in capsule.state_shapes.items()]
+    state = f"; carries {', '.join(carried)}" if carried else ""
     return (
-        f"{capsule.name}: U {capsule.total_input} = {terms}{bias}; "
-        f"Y {capsule.output} = {capsule.cap}(U)"
+        f"{name}: U {capsule.total_input} = {terms}{bias}; "
+        f"Y {capsule.output} = {capsule.cap}(U){state}"
     )
 
 
-def _term(term: Term) -> str:
+def _term(term: Term, within: str) -> str:
     if isinstance(term, Concatenation):
-        names = ", ".join(edge.source for edge in term.edges)
+        names = ", ".join(relative(edge.source, within) for edge in term.edges)
         return f"concatenation of {names} on axis {term.axis}"
-    return f"{term.weighting} on {term.source}"
+    weight = f" by {term.weight}" if term.weight is not None else ""
+    return f"{term.weighting} on {relative(term.source, within)}{weight}"
 
 
 def _by_jax_lines(net: Network) -> list[str]:
@@ -158,23 +210,40 @@ def _plan_lines(net: Network) -> list[str]:
     rows = [("capsule", "U", "Y", "parameters", "kept", "FLOPs")]
     for name, shape in typed.inputs:
         rows.append((name, "", str(shape), "0", f"{kept.get(name, 0):,}", "0"))
-    for capsule in typed.capsules:
-        u, y = tensor_shapes(capsule)
-        rows.append(
-            (
-                capsule.name,
-                str(u),
-                str(y),
-                f"{capsule.parameter_count:,}",
-                f"{kept.get(capsule.name, 0):,}",
-                f"{flops(capsule):,}",
-            )
+    figures = {
+        capsule.name: (
+            capsule.parameter_count,
+            kept.get(capsule.name, 0),
+            flops(capsule),
         )
+        for capsule in typed.capsules
+    }
+    shapes = {capsule.name: tensor_shapes(capsule) for capsule in typed.capsules}
+
+    def write(items: Iterable[Item], within: str, indent: str) -> None:
+        for item in items:
+            names = item.members if isinstance(item, Copies) else (item,)
+            own = [sum(column) for column in zip(*map(figures.get, names), strict=True)]
+            if isinstance(item, Copies):
+                head = f"{indent}{item.title(within)}", "", ""
+            else:
+                u, y = shapes[item]
+                head = f"{indent}{relative(item, within)}", str(u), str(y)
+            rows.append((*head, *(f"{n:,}" for n in own)))
+            if isinstance(item, Copies):
+                write(item.inner, item.name, indent + "  ")
+
+    write(held(typed, lambda name: (figures[name], shapes[name])), "", "")
+    for name, (_, edge) in typed.shared.items():
+        count = math.prod(edge.weight_shape or ())
+        rows.append((f"weight {name}", "", "", f"{count:,}", "0", "0"))
     total = sum(kept.values())
     work = sum(map(flops, typed.capsules))
     parameters = f"{typed.parameter_count:,}"
     rows.append(("total", "", "", parameters, f"{total:,}", f"{work:,}"))
     head = f"plan: {total:,} bytes kept per example for the backward pass"
+    if any(" copies)" in row[0] for row in rows):
+        head += "; below a line of copies stands the first one"
     lines = [head, *table(rows)]
     for group in net.program.groups.values():
         lines += ["", *schedule_lines(group)]

@@ -183,7 +183,9 @@ def _forms(*versions: int) -> dict[str, Any]:
     doc = "A declared graph of capsules."
     entry: Any = Annotated[list[capsule | _use_form(Count)], Len(1)]
     blocks: Any = _optional(dict[Name, _block_form(_entry_in_block())], {})
-    published = document | {"blocks": blocks, "capsules": entry}
+    body = {"blocks": blocks, "capsules": entry}
+    keys = ["format_version", "name", "inputs", "blocks", *list(document)[3:]]
+    published = {key: (document | body)[key] for key in keys}
     return {
         "document": _object("Document", doc, document),
         "published": _object("DocumentWithBlocks", doc, published),

@@ -1,15 +1,22 @@
 """summary: a graph as a table, for the terminal and the notebook."""
 
+import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from capsjax.compiler import Network
 from capsjax.compiler import compile as compile_graph
+from capsjax.compiler.explain import count_words, held
+from capsjax.compiler.outline import Copies, Item, relative
 from capsjax.compiler.plan import flops
 from capsjax.graph import Graph
 from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import TypedCapsule, TypedEdge, TypedGroup
 from capsjax.neural import Model, NeuralNetwork
 from capsjax.view import labels
+
+_NAME = 16
+"""Columns that names have at least, if they need them."""
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,7 +50,7 @@ def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
     net = graph if isinstance(graph, Network) else compile_graph(graph, check=False)
     typed = net.typed
     count = typed.parameter_count
-    title = f"{typed.graph.name}: {count:,} parameters, {4 * count:,} bytes in float32"
+    title = f"{typed.graph.name}: {count_words(typed)}"
     losses = [f"{labels.loss_words(x.loss)} on {x.output}" for x in typed.losses]
     table = Table(
         title=Text(title, "bold"),
@@ -53,7 +60,11 @@ def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
         box=box.SIMPLE_HEAD,
         show_footer=True,
     )
-    table.add_column("capsule", "total", style="bold", overflow="fold")
+    longest = max((len(c.name) for c in typed.capsules if "/" not in c.name), default=0)
+    narrow = min(longest, _NAME)
+    table.add_column(
+        "capsule", "total", style="bold", overflow="fold", min_width=narrow
+    )
     table.add_column("reads", overflow="fold")
     table.add_column("U", style="cyan", no_wrap=True)
     table.add_column("function", overflow="fold")
@@ -62,9 +73,29 @@ def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
     work = _short(sum(map(flops, typed.capsules)))
     table.add_column("FLOPs", work, justify="right", no_wrap=True)
     for name, shape in typed.inputs:
-        table.add_row(Text(name), "input", "", "", _shape(shape))
-    for capsule in typed.capsules:
-        table.add_row(*map(Text, _row(capsule)))
+        what = "input, integers" if name in typed.integers else "input"
+        table.add_row(Text(name), what, "", "", _shape(shape))
+    rows = {capsule.name: _row(capsule) for capsule in typed.capsules}
+    counts = {c.name: (c.parameter_count, flops(c)) for c in typed.capsules}
+
+    def write(items: Iterable[Item], within: str, indent: str) -> None:
+        for item in items:
+            if isinstance(item, Copies):
+                parameters, work = map(sum, zip(*map(counts.get, item.members)))
+                cells = f"{parameters:,}", _short(work)
+                name = indent + item.title(within)
+                table.add_row(*map(Text, (name, item.block, "", "", "", *cells)))
+                write(item.inner, item.name, indent + "  ")
+            else:
+                name, reads, *cells = rows[item]
+                name = indent + relative(name, within)
+                reads = reads.replace(f"{within}/", "") if within else reads
+                table.add_row(*map(Text, (name, reads, *cells)))
+
+    write(held(typed, lambda name: rows[name][2:]), "", "")
+    for name, (_, edge) in typed.shared.items():
+        size = f"{math.prod(edge.weight_shape or ()):,}"
+        table.add_row(*map(Text, (name, "shared weight", "", "", "", size, "0")))
     return table
 
 
@@ -82,8 +113,8 @@ def _row(capsule: TypedCapsule | TypedGroup) -> tuple[str, ...]:
             f"{capsule.parameter_count:,}",
             _short(flops(capsule)),
         )
-    reads = "\n".join(map(_edge, capsule.edges))
-    if capsule.bias_shape is not None:
+    reads = "\n".join(map(_edge, capsule.edges)) or "learned"
+    if capsule.edges and capsule.bias_shape is not None:
         full = len(capsule.bias_shape) > 1
         reads += " + full bias" if full else " + bias"
     return (
@@ -99,7 +130,8 @@ def _row(capsule: TypedCapsule | TypedGroup) -> tuple[str, ...]:
 
 def _edge(edge: TypedEdge) -> str:
     settings = labels.edge_words(edge.weighting).removeprefix(edge.weighting.kind)
-    words = [edge.weighting.kind, settings.removeprefix(", ")]
+    shared = f"by {edge.weight}" if edge.weight is not None else ""
+    words = [edge.weighting.kind, settings.removeprefix(", "), shared]
     return f"{edge.source}: {' '.join(word for word in words if word)}"
 
 

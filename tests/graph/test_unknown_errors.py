@@ -63,7 +63,7 @@ graph 'small' has 1 problem:
 graph 'small' has 1 problem:
 1. output (output)
     found:    unknown key 'output'
-    expected: one of format_version, name, inputs, capsules, outputs, losses, \
+    expected: one of format_version, name, inputs, blocks, capsules, outputs, losses, \
 metadata
     cure:     did you mean 'outputs'?
 """,
