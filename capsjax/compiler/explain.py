@@ -74,7 +74,7 @@ def explain(graph: Graph | Typable | Network) -> Explanation:
     """
     net = graph if isinstance(graph, Network) else compile_graph(graph)
     lines = [
-        f"network {net.graph.name!r}: {count_words(net.typed)}",
+        f"network {net.graph.name!r}: {count_words(net.program.typed)}",
         "",
         f"infer: {len(net.typed.inputs)} inputs, {len(net.typed.capsules)} capsules",
         *_stage_lines(net.typed),
@@ -207,6 +207,7 @@ def _edge_by_jax(weighting: Weighting, has_weight: bool) -> bool:
 def _plan_lines(net: Network) -> list[str]:
     typed = net.program.typed
     kept = residual_bytes(typed, net.program.plan)
+    rows: list[tuple[str, ...]]
     rows = [("capsule", "U", "Y", "parameters", "kept", "FLOPs")]
     for name, shape in typed.inputs:
         rows.append((name, "", str(shape), "0", f"{kept.get(name, 0):,}", "0"))
@@ -229,7 +230,7 @@ def _plan_lines(net: Network) -> list[str]:
             else:
                 u, y = shapes[item]
                 head = f"{indent}{relative(item, within)}", str(u), str(y)
-            rows.append((*head, *(f"{n:,}" for n in own)))
+            rows.append((*head, *[f"{n:,}" for n in own]))
             if isinstance(item, Copies):
                 write(item.inner, item.name, indent + "  ")
 

@@ -81,7 +81,8 @@ def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
     def write(items: Iterable[Item], within: str, indent: str) -> None:
         for item in items:
             if isinstance(item, Copies):
-                parameters, work = map(sum, zip(*map(counts.get, item.members)))
+                own = [counts[name] for name in item.members]
+                parameters, work = map(sum, zip(*own, strict=True))
                 cells = f"{parameters:,}", _short(work)
                 name = indent + item.title(within)
                 table.add_row(*map(Text, (name, item.block, "", "", "", *cells)))
