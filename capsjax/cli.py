@@ -18,6 +18,8 @@ import typer
 import capsjax as cj
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from capsjax.training.data import Data
 
 app = typer.Typer(
@@ -198,7 +200,18 @@ def check(spec: Spec) -> None:
 
 @_command
 def show(
-    spec: Spec,
+    spec: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SPEC",
+            help="A JSON document, or a network of the zoo.",
+            show_default=False,
+        ),
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Show the sizes of all known networks instead."),
+    ] = False,
     svg: Annotated[
         Path | None,
         typer.Option(
@@ -215,15 +228,48 @@ def show(
       capsjax show capsnet
 
       capsjax show lenet-5 --svg lenet-5.svg
+
+      capsjax show --all
     """
     from rich.console import Console
 
+    if everything == (spec is not None) or (everything and svg):
+        raise typer.BadParameter("give one network, or --all and nothing else")
+    if spec is None:
+        Console().print(_overview())
+        return
     net = cj.compile(_graph(spec))
     if svg is not None:
         cj.view.draw(net, svg)
     Console().print(cj.view.summary(net))
     if svg is not None:
         typer.echo(f"Drawing in {svg}")
+
+
+def _overview() -> "Table":
+    """A row for each known network."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("network", style="bold", no_wrap=True)
+    table.add_column("input", style="cyan", overflow="fold")
+    for head in ("capsules", "parameters", "statistics", "MFLOPs"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("source", overflow="fold")
+    for row in cj.zoo.overview():
+        cells = (
+            row.name,
+            ", ".join("x".join(map(str, shape)) or "1" for shape in row.inputs),
+            f"{row.capsules:,}",
+            f"{row.parameters:,}",
+            f"{row.statistics:,}",
+            f"{row.flops / 1e6:,.1f}",
+            row.source,
+        )
+        table.add_row(*map(Text, cells))
+    return table
 
 
 @_command

@@ -36,9 +36,11 @@ from capsjax.zoo.reinforcement import (  # isort: skip
     dqn,
 )
 from capsjax.zoo.transformers import gpt_2, vit_b_16  # isort: skip
-from capsjax.zoo.registry import graph, names, options_of
+from capsjax.zoo.overview import Sizes, overview
+from capsjax.zoo.registry import graph, names, options_of, source_of
 
 __all__ = [
+    "Sizes",
     "alexnet",
     "alexnet_original",
     "alphago_policy",
@@ -64,6 +66,7 @@ __all__ = [
     "mlp",
     "names",
     "options_of",
+    "overview",
     "resnet_101",
     "resnet_110_cifar",
     "resnet_152",
@@ -72,6 +75,7 @@ __all__ = [
     "resnet_34",
     "resnet_50",
     "resnet_56_cifar",
+    "source_of",
     "vgg_11",
     "vgg_13",
     "vgg_16",

@@ -85,9 +85,35 @@ def options_of(name: str) -> dict[str, Any]:
         >>> cj.zoo.options_of("lenet-5")
         {'cap': 'relu', 'classes': 10}
     """
+    parameters = inspect.signature(_function(name)).parameters
+    return {key: each.default for key, each in parameters.items()}
+
+
+def source_of(name: str) -> str:
+    """Where a known network was published, as its function's docstring says.
+
+    Args:
+        name: One of `names()`.
+
+    Returns:
+        One line.
+
+    Raises:
+        ValueError: There is no such network; offers the nearest name.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.zoo.source_of("vgg-16")
+        'Simonyan & Zisserman, arXiv 1409.1556, Table 1.'
+    """
+    text = inspect.getdoc(_function(name)) or ""
+    _, _, source = text.partition("Source: ")
+    return " ".join(source.split())
+
+
+def _function(name: str) -> Callable[..., Graph]:
     if name not in _NETWORKS:
         near = difflib.get_close_matches(name, _NETWORKS, n=1)
         cure = f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(names())
         raise ValueError(f"no network {name!r} in the zoo; {cure}")
-    parameters = inspect.signature(_NETWORKS[name]).parameters
-    return {key: each.default for key, each in parameters.items()}
+    return _NETWORKS[name]

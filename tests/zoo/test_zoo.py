@@ -72,14 +72,6 @@ def test_shape_of_every_layer(name, shapes):
     assert {layer: each.output for layer, each in found.items()} == shapes
 
 
-@pytest.mark.parametrize("name", cj.zoo.names())
-def test_document_round_trip(name, tmp_path):
-    graph = cj.zoo.graph(name)
-    assert graph.name == name
-    cj.save(graph, tmp_path / "graph.json")
-    assert cj.load(tmp_path / "graph.json") == graph
-
-
 @pytest.mark.parametrize("name", [n for n in COUNTS if n != "capsnet"])
 def test_small_steps_lower_the_loss(name):
     net = cj.compile(cj.zoo.graph(name))
