@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers_equality import Arrays, Outcome, Reference
+from helpers_equality import Arrays, Outcome, Reference, compiled
 
 os.environ["KERAS_BACKEND"] = "jax"  # read when keras is imported
 keras = pytest.importorskip("keras")
@@ -77,7 +77,7 @@ def _statistics(
     for norm in norms:
         norm.momentum = 0.0
     start = {v.path: np.asarray(v) for v in model.non_trainable_variables}
-    _, state = _run(model, True)(trained, start, inputs)
+    _, state = compiled(_run(model, True), trained, start, inputs)
     state = {path: np.asarray(array) for path, array in state.items()}
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
@@ -92,7 +92,6 @@ def _statistics(
 def _run(model: Any, training: bool) -> Callable[..., tuple[Any, Any]]:
     """Output and new state for trained variables, state and inputs, all by name."""
 
-    @jax.jit
     def run(trained, state, inputs):
         (images,) = inputs.values()
         output, new = model.stateless_call(
@@ -118,9 +117,8 @@ def _evaluate(
     dtype = jnp.result_type(float)
     given = trained, state, inputs
     trained, state, inputs = jax.tree.map(lambda a: jnp.asarray(a, dtype), given)
-    inference, _ = _run(model, False)(trained, state, inputs)
+    inference, _ = compiled(_run(model, False), trained, state, inputs)
 
-    @jax.jit
     def step(trained):
         run = _run(model, True)
         y, pullback, new = jax.vjp(
@@ -128,7 +126,7 @@ def _evaluate(
         )
         return y, pullback(jnp.asarray(cotangent, dtype))[0] | new
 
-    training, tensors = step(trained)
+    training, tensors = compiled(step, trained)
     wide = {path: np.asarray(array, np.float64) for path, array in tensors.items()}
     return Outcome(
         {output: np.asarray(inference, np.float64)},
