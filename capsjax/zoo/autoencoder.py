@@ -41,9 +41,7 @@ def autoencoder(
         networks, Science 313 (2006).
     """
     if not sizes:
-        raise ValueError(
-            "an autoencoder has a code: sizes is (); give one size or more"
-        )
+        raise ValueError("an autoencoder has a code; sizes is (): give one or more")
     image = cj.input("image", shape)
     layer = cj.capsule("flat", cj.reshape(image, (-1,)), bias=None)
     for i, size in enumerate(sizes[:-1], 1):
