@@ -114,6 +114,17 @@ def test_show_draws(run):
         assert os.path.getsize(name) > 1000
 
 
+def test_show_all_lists_the_networks(run):
+    result = run("show", "--all")
+    assert result.exit_code == 0
+    lines = [line for line in result.stdout.splitlines() if line.strip()]
+    rows = {line.split()[0]: line for line in lines}
+    assert set(cj.zoo.names()) < set(rows)
+    assert " 224x224x3 " in rows["densenet-121"]
+    for number in (" 367 ", " 7,978,856 ", " 83,648 "):
+        assert number in rows["densenet-121"]
+
+
 def test_explain_prints_the_stages(run):
     result = run("explain", "mlp")
     assert result.exit_code == 0
@@ -200,7 +211,14 @@ def test_data_that_does_not_fit(run):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("check",), ("train", "mlp", "--epochs", "0"), ("show", "mlp", "--sgv", "x.svg")],
+    [
+        ("check",),
+        ("train", "mlp", "--epochs", "0"),
+        ("show", "mlp", "--sgv", "x.svg"),
+        ("show",),
+        ("show", "mlp", "--all"),
+        ("show", "--all", "--svg", "x.svg"),
+    ],
 )
 def test_wrong_use_exits_with_2(run, arguments):
     result = run(*arguments)

@@ -146,7 +146,11 @@ def test_shapes_of_the_publication(name, shapes):
     assert {layer: found[layer].output for layer in shapes} == shapes
 
 
-@pytest.mark.parametrize("name", COUNTS)
+# Larger ones of the same blocks as another would take long to trace.
+LARGER = {"vgg-13", "resnet-101", "resnet-152", "densenet-169", "densenet-201"}
+
+
+@pytest.mark.parametrize("name", [name for name in COUNTS if name not in LARGER])
 def test_gradient_and_state_have_the_form_they_should(name):
     loss, grads, params, new, state = step_shapes(small(name))
     assert loss.shape == ()
