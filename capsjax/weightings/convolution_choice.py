@@ -36,6 +36,8 @@ import jax
 Shape = tuple[int, ...]
 
 _PATCHES_LIMIT = 2**26  # elements; beyond it the copies cost more than they save
+_WEIGHT_COST, _TILE_COST = 100, 9  # of a transform, in multiplications
+_PLAIN_COST = 1.5  # of one in a convolution of XLA, beside its products
 _TAPS_LIMIT = 128  # operations in the program, so compile time
 
 
@@ -76,7 +78,9 @@ def forward_algorithm(x_shape: Shape, w_shape: Shape, geometry: Geometry) -> str
     out = geometry.output(x_shape[1:-1], window)
     elements = x_shape[0] * math.prod(out) * taps * c
     wide = c >= 256 and taps >= 25 and elements <= _PATCHES_LIMIT
-    return "patches" if wide or _is_strided_volume(geometry) else "lax"
+    if wide or _is_strided_volume(geometry):
+        return "patches"
+    return _winograd(x_shape[0], out, w_shape, geometry) or "lax"
 
 
 def input_gradient_algorithm(x_shape: Shape, w_shape: Shape, geometry: Geometry) -> str:
@@ -92,7 +96,7 @@ def input_gradient_algorithm(x_shape: Shape, w_shape: Shape, geometry: Geometry)
     if _is_disjoint(window, geometry):
         return "patches"
     if max(geometry.stride) == 1 and c > 4:
-        return "lax"
+        return _winograd(x_shape[0], x_shape[1:-1], w_shape, geometry) or "lax"
     few = taps <= _TAPS_LIMIT and set(geometry.dilation) == {1}
     return "patches" if few else "lax"
 
@@ -113,8 +117,30 @@ def weight_gradient_algorithm(
     plain = set(geometry.dilation) == {1}
     if plain and _is_strided_volume(geometry):
         return "patches"
+    out = geometry.output(x_shape[1:-1], w_shape[:-2])
+    if winograd := _winograd(x_shape[0], out, w_shape, geometry):
+        return winograd
     narrow = w_shape[-2] >= 2 * w_shape[-1]
     return "exchanged" if narrow and max(geometry.stride) == 1 else "lax"
+
+
+def _winograd(
+    batch: int, out: Sequence[int], w_shape: Shape, geometry: Geometry
+) -> str | None:
+    """Winograd's algorithm for these numbers of outputs, where it is the cheapest."""
+    *window, c, q = w_shape
+    square = len(window) == 2 and window[0] == window[1] and window[0] in (3, 5)
+    if not square or {*geometry.stride, *geometry.dilation} != {1}:
+        return None
+    plain = _PLAIN_COST * batch * math.prod(out) * math.prod(w_shape)
+    costs: dict[str | None, float] = {None: plain}
+    for tile in (4, 6):
+        m = tile - window[0] + 1
+        if m > 1:
+            tiles = batch * math.prod(-(-o // m) for o in out)
+            transforms = _WEIGHT_COST * c * q + _TILE_COST * tile * tiles * (c + q)
+            costs[f"winograd{tile}"] = tile**2 * (tiles * c * q + transforms)
+    return min(costs, key=lambda name: costs[name])
 
 
 def _platform() -> str:

@@ -23,6 +23,8 @@ Which of them when, and what was measured, stands in `convolution_choice`:
   stride, has no fast routine at all.
 * `shifts` is a sum over taps of scaled slices, `flipped` the same for dx; they stand
   in `convolution_shifts`.
+* `winograd4` and `winograd6` save products by transforms of overlapping tiles of 4 x 4
+  and 6 x 6 inputs; they stand in `convolution_winograd`.
 * `dense` writes a grouped kernel as a block-diagonal one. It does `groups` times the
   arithmetic, and still wins because grouped derivatives have no fast routine.
 """
@@ -33,12 +35,14 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import jax.numpy as jnp
 from jax import Array, lax
 
 from capsjax.materialize import materialize
 from capsjax.weightings import convolution_shifts as shifts
+from capsjax.weightings import convolution_winograd as winograd
 from capsjax.weightings.convolution_choice import (
     Geometry,
     forward_algorithm,
@@ -280,6 +284,8 @@ FORWARD = {
     "lax": _lax_forward,
     "patches": _patches_forward,
     "shifts": shifts.forward,
+    "winograd4": partial(winograd.forward, tile=4),
+    "winograd6": partial(winograd.forward, tile=6),
 }
 INPUT_GRADIENT = {
     "jax": _jax_input_gradient,
@@ -288,6 +294,8 @@ INPUT_GRADIENT = {
     "shifts": shifts.input_gradient,
     "flipped": shifts.flipped_input_gradient,
     "dense": _dense_input_gradient,
+    "winograd4": partial(winograd.input_gradient, tile=4),
+    "winograd6": partial(winograd.input_gradient, tile=6),
 }
 WEIGHT_GRADIENT = {
     "jax": _jax_weight_gradient,
@@ -296,4 +304,6 @@ WEIGHT_GRADIENT = {
     "patches": _patches_weight_gradient,
     "shifts": shifts.weight_gradient,
     "dense": _dense_weight_gradient,
+    "winograd4": partial(winograd.weight_gradient, tile=4),
+    "winograd6": partial(winograd.weight_gradient, tile=6),
 }

@@ -112,6 +112,10 @@ def fits(role, name, window, channels, geometry):
     if name == "flipped":
         strided = max(geometry.stride) > 1
         return not strided and math.prod(window) * channels <= 128
+    if name.startswith("winograd"):
+        square = window in [(3, 3), (5, 5)] and int(name[-1]) > window[0]
+        steps = {*geometry.stride, *geometry.dilation}
+        return square and steps == {1} and geometry.groups == 1
     if name == "exchanged":
         return geometry.groups == 1 and max(geometry.stride) == 1
     return name != "lax" or role == "forward" or geometry.groups == 1
