@@ -8,8 +8,7 @@ second convolution of the third branch.
 from collections.abc import Callable
 
 import capsjax as cj
-from capsjax.graph import Graph, Incoming, Node
-from capsjax.graph.block import Block
+from capsjax.graph import Block, Graph, Incoming, Node
 from capsjax.zoo.layers import (
     classification,
     classifier,

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from capsjax.compiler import Network, compile
+import capsjax as cj
 from capsjax.compiler.plan import flops
 from capsjax.graph.kinds import Shape
 from capsjax.zoo.registry import graph, names, source_of
@@ -43,10 +43,10 @@ def overview() -> list[Sizes]:
         >>> rows["resnet-50"][1:5]
         (((224, 224, 3),), 109, 25557032, 53120)
     """
-    return [_sizes(name, compile(graph(name), check=False)) for name in names()]
+    return [_sizes(name, cj.compile(graph(name), check=False)) for name in names()]
 
 
-def _sizes(name: str, net: Network) -> Sizes:
+def _sizes(name: str, net: cj.Network) -> Sizes:
     typed = net.typed
     states = [
         shape

@@ -1,108 +1,20 @@
-"""ResNet: blocks that add to what they read; for ImageNet and for CIFAR.
-
-With F two or three convolutions, each with batch normalization, a block is
-
-    Y = relu(F(x) + shortcut)
-
-and the shortcut is x itself; or, where a stage begins, what makes F(x) and x alike.
-"""
+"""ResNet: stages of blocks that add to what they read; for ImageNet and for CIFAR."""
 
 from collections.abc import Callable
-from typing import Any
 
 import capsjax as cj
 from capsjax.graph import Graph, Node
 from capsjax.zoo.layers import (
     classification,
     classifier,
-    convolved,
     max_pool,
     normalized,
     weightless,
 )
 from capsjax.zoo.registry import network
-
-_AROUND = ((1, 1), (1, 1))
+from capsjax.zoo.residual import basic, basic_stage, bottleneck_stage, padded_stage
 
 Shape = tuple[int, int, int]
-
-
-@cj.block
-def basic(x, *, features):
-    """Two convolutions beside the identity."""
-    norm1 = normalized(1, cj.conv(x, features, (3, 3), padding="SAME"))
-    conv2 = convolved(2, cj.conv(norm1, features, (3, 3), padding="SAME"))
-    return _sum(2, conv2, x)
-
-
-@cj.block
-def basic_strided(x, shortcut, *, features, stride):
-    """Two convolutions, the first with a stride."""
-    edge = cj.conv(x, features, (3, 3), stride=stride, padding=_AROUND)
-    norm1 = normalized(1, edge)
-    conv2 = convolved(2, cj.conv(norm1, features, (3, 3), padding="SAME"))
-    return _sum(2, conv2, shortcut)
-
-
-@cj.block
-def bottleneck(x, *, features, expanded):
-    """To fewer features, a convolution there, and back, beside the identity."""
-    norm1 = normalized(1, cj.conv(x, features, (1, 1)))
-    norm2 = normalized(2, cj.conv(norm1, features, (3, 3), padding="SAME"))
-    return _sum(3, convolved(3, cj.conv(norm2, expanded, (1, 1))), x)
-
-
-@cj.block
-def bottleneck_strided(x, shortcut, *, features, expanded, stride):
-    """The same, its second convolution with a stride."""
-    norm1 = normalized(1, cj.conv(x, features, (1, 1)))
-    edge = cj.conv(norm1, features, (3, 3), stride=stride, padding=_AROUND)
-    conv3 = convolved(3, cj.conv(normalized(2, edge), expanded, (1, 1)))
-    return _sum(3, conv3, shortcut)
-
-
-@cj.block
-def basic_stage(x, *, features, repeats):
-    """Blocks of two convolutions behind a first one whose shortcut is projected."""
-    stride = (2, 2)
-    shortcut = _projected(x, features, stride)
-    first = basic_strided("block1", x, shortcut, features=features, stride=stride)
-    return basic("block", first, features=features, repeat=repeats, first=2)
-
-
-@cj.block
-def padded_stage(x, *, features, repeats):
-    """The same; the first shortcut is every other position of x, and zeros.
-
-    It has no parameters: features that x lacks are zero.
-    """
-    stride = (2, 2)
-    strided = cj.caps.avg_pool((1, 1), stride)
-    smaller = weightless("smaller", cj.identity(x), strided)
-    padded = cj.place(smaller, offset=0, size=features)
-    shortcut = weightless("shortcut", padded)
-    first = basic_strided("block1", x, shortcut, features=features, stride=stride)
-    return basic("block", first, features=features, repeat=repeats, first=2)
-
-
-@cj.block
-def bottleneck_stage(x, *, features, expanded, stride, repeats):
-    """Bottlenecks behind a first one whose shortcut is projected."""
-    sizes = {"features": features, "expanded": expanded}
-    shortcut = _projected(x, expanded, stride)
-    first = bottleneck_strided("block1", x, shortcut, **sizes, stride=stride)
-    return bottleneck("block", first, **sizes, repeat=repeats, first=2)
-
-
-def _sum(number: int, convolution: Node, shortcut: Node) -> Node:
-    edges = cj.channel_scale(convolution), cj.identity(shortcut)
-    return cj.capsule(f"norm{number}", *edges, cap="relu")
-
-
-def _projected(x: Node, features: Any, stride: Any) -> Node:
-    edge = cj.conv(x, features, (1, 1), stride=stride)
-    conv = cj.capsule("shortcut", edge, cap="standardize", bias=None)
-    return cj.capsule("shortcut_norm", cj.channel_scale(conv))
 
 
 def _basic_stages(repeats: tuple[int, ...]) -> Callable[[Node], Node]:
@@ -164,7 +76,7 @@ def _for_cifar(name: str, shape: Shape, classes: int, blocks: int) -> Graph:
 
 @network("resnet-20-cifar")
 def resnet_20_cifar(*, shape: Shape = (32, 32, 3), classes: int = 10) -> Graph:
-    """ResNet-20 for images of 32x32: 0 parameters.
+    """ResNet-20 for images of 32x32: 269,722 parameters.
 
     Three stages of 3 blocks; shortcuts have no parameters (option A).
 
@@ -178,7 +90,7 @@ def resnet_20_cifar(*, shape: Shape = (32, 32, 3), classes: int = 10) -> Graph:
     Example:
         >>> import capsjax as cj
         >>> cj.compile(cj.zoo.graph("resnet-20-cifar"), check=False).parameter_count
-        0
+        269722
 
     Source: He, Zhang, Ren & Sun, arXiv 1512.03385, section 4.2.
     """
@@ -187,7 +99,7 @@ def resnet_20_cifar(*, shape: Shape = (32, 32, 3), classes: int = 10) -> Graph:
 
 @network("resnet-56-cifar")
 def resnet_56_cifar(*, shape: Shape = (32, 32, 3), classes: int = 10) -> Graph:
-    """ResNet-56 for images of 32x32: 0 parameters.
+    """ResNet-56 for images of 32x32: 853,018 parameters.
 
     Three stages of 9 blocks; shortcuts have no parameters (option A).
 
@@ -201,7 +113,7 @@ def resnet_56_cifar(*, shape: Shape = (32, 32, 3), classes: int = 10) -> Graph:
     Example:
         >>> import capsjax as cj
         >>> cj.compile(cj.zoo.graph("resnet-56-cifar"), check=False).parameter_count
-        0
+        853018
 
     Source: He, Zhang, Ren & Sun, arXiv 1512.03385, section 4.2.
     """
@@ -210,7 +122,7 @@ def resnet_56_cifar(*, shape: Shape = (32, 32, 3), classes: int = 10) -> Graph:
 
 @network("resnet-110-cifar")
 def resnet_110_cifar(*, shape: Shape = (32, 32, 3), classes: int = 10) -> Graph:
-    """ResNet-110 for images of 32x32: 0 parameters.
+    """ResNet-110 for images of 32x32: 1,727,962 parameters.
 
     Three stages of 18 blocks; shortcuts have no parameters (option A).
 
@@ -224,7 +136,7 @@ def resnet_110_cifar(*, shape: Shape = (32, 32, 3), classes: int = 10) -> Graph:
     Example:
         >>> import capsjax as cj
         >>> cj.compile(cj.zoo.graph("resnet-110-cifar"), check=False).parameter_count
-        0
+        1727962
 
     Source: He, Zhang, Ren & Sun, arXiv 1512.03385, section 4.2.
     """

@@ -1,12 +1,14 @@
 """Networks that classify images: published sizes and shapes, options, gradients."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import capsjax as cj
-from capsjax.zoo.resnet import padded_stage
+from capsjax.zoo.residual import padded_stage
 
 COUNTS = {
     "lenet-5-1998": 60_000,
@@ -190,20 +192,22 @@ def test_table_of_connections_of_lenet():
     columns = []
     for features, maps in ((6, 3), (9, 4)):
         (edge,) = edges[f"c3_of_{maps}"]
-        assert (edge.weighting.groups, edge.weighting.features) == (features, features)
+        expected = cj.weightings.Conv(features, (5, 5), groups=features)
+        assert edge.weighting == expected
         read = [int(each.source[-1]) for each in edges[edge.source]]
         columns += [read[i : i + maps] for i in range(0, len(read), maps)]
     columns.append(list(range(6)))
     assert [edge.source for edge in edges["c3"]] == ["c3_of_3", "c3_of_4", "c3_of_6"]
     for i in range(6):
         (edge,) = edges[f"map{i}"]
-        assert (edge.weighting.start, edge.weighting.size) == (i, 1)
+        assert edge.weighting == cj.weightings.Cut(i, 1)
     rows = ["".join(".X"[i in column] for column in columns) for i in range(6)]
     assert rows == table.split()
 
 
 def test_bitmaps_of_lenet_are_far_apart():
-    caps = {c.name: c.cap for c in cj.zoo.graph("lenet-5-1998").capsules}
+    capsules = cj.zoo.graph("lenet-5-1998").capsules
+    caps: dict[str, Any] = {capsule.name: capsule.cap for capsule in capsules}
     centers = caps["distances"].centers
     assert {len(center) for center in centers} == {7 * 12}
     differing = [
@@ -253,8 +257,8 @@ def test_pooling_of_googlenet_reaches_over_the_end(size):
 @pytest.mark.parametrize("name", ["alexnet", "vgg-16", "googlenet"])
 def test_dropout_is_an_option(name):
     capsules = cj.zoo.graph(name, dropout=0.25).capsules
-    rates = [c.cap.rate for c in capsules if isinstance(c.cap, cj.caps.dropout)]
-    assert rates and set(rates) == {0.25}
+    drops = {c.cap for c in capsules if c.cap.kind == "dropout"}
+    assert drops == {cj.caps.dropout(0.25)}
 
 
 def test_shortcut_without_parameters():
