@@ -156,8 +156,8 @@ class _Reading:
         ]
         lines += self._faults
         lines += [
-            f"{name!r} of shape {np.shape(self._tensors[name])}: left over; cure: "
-            "name the capsule that it belongs to, or leave it out"
+            f"{name!r} of shape {tuple(np.shape(self._tensors[name]))}: left over; "
+            "cure: name the capsule that it belongs to, or leave it out"
             for name in unused
         ]
         if not lines:

@@ -3,7 +3,7 @@
 Neither framework is imported: arrays by name are enough.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,14 @@ def from_torch(
     Behind a flattened map of channels, which PyTorch flattens channels first, the
     rows of a matrix are brought into our order.
 
+    For networks of the zoo the table of names is at hand, and PyTorch is not needed
+    where the weights are in a file of safetensors:
+
+        net = cj.compile(cj.zoo.graph("resnet-50"))
+        tensors = safetensors.numpy.load_file("resnet-50.safetensors")
+        names = cj.zoo.names_in("torchvision", "resnet-50")
+        params, state = cj.from_torch(net, tensors, names)
+
     Args:
         net: The network.
         tensors: `model.state_dict()`, or what `safetensors` read: arrays by name.
@@ -85,6 +93,7 @@ def from_torch(
     Raises:
         ValueError: Something is missing, left over or of another shape; lists all of
             it.
+        TypeError: There are no arrays by name.
 
     Example:
         >>> import capsjax as cj, numpy as np
@@ -95,12 +104,13 @@ def from_torch(
         >>> net.named(params)["digit"]["W"]["x"].shape
         (4, 2)
     """
-    return convert(net, dict(tensors), names or {}, _TORCH)
+    tensors = _table(tensors, "tensors", "model.state_dict(), or arrays by name")
+    return convert(net, tensors, _names(names), _TORCH)
 
 
 def from_keras(
     net: Network,
-    weights: Mapping[str, Any] | Iterable[Any],
+    weights: Mapping[str, Any] | Sequence[Any],
     names: Mapping[str, str] | None = None,
 ) -> tuple[Params, State]:
     """Takes weights and running statistics from a Keras model.
@@ -118,6 +128,7 @@ def from_keras(
     Raises:
         ValueError: Something is missing, left over or of another shape; lists all of
             it.
+        TypeError: There are no arrays by name.
 
     Example:
         >>> import capsjax as cj, numpy as np
@@ -128,9 +139,33 @@ def from_keras(
         >>> net.named(params)["digit"]["W"]["x"].shape
         (4, 2)
     """
-    if not isinstance(weights, Mapping):
+    if isinstance(weights, list | tuple):
         weights = {each.path: each for each in weights}
-    return convert(net, _without_model(weights), names or {}, _KERAS)
+    weights = _table(weights, "weights", "model.weights, or arrays by path")
+    return convert(net, _without_model(weights), _names(names), _KERAS)
+
+
+def _names(given: Any) -> dict[str, str]:
+    cure = 'a table {"stem": "features.0"}, as cj.zoo.names_in makes it'
+    return {} if given is None else _table(given, "names", cure)
+
+
+def _table(given: Any, argument: str, expected: str) -> dict[str, Any]:
+    """A mapping without further mappings in it.
+
+    Raises:
+        TypeError: It is none; says what is to be given.
+    """
+    if not isinstance(given, Mapping):
+        kind = type(given).__name__
+        raise TypeError(f"{argument}: found a {kind}; expected {expected}")
+    for name, each in given.items():
+        if isinstance(each, Mapping):
+            raise TypeError(
+                f"{argument}, {name!r}: found a {type(each).__name__}; expected an "
+                f"array; cure: give what is under {name!r} alone"
+            )
+    return dict(given)
 
 
 def _without_model(weights: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 Tables as `cj.from_torch` and `cj.from_keras` take them.
 """
 
+import difflib
+
 Table = dict[str, str]
 
 _ALEXNET = {
@@ -180,8 +182,10 @@ def names_in(library: str, network: str) -> dict[str, str]:
         )
     tables = _NAMES[library]
     if network not in tables:
+        near = difflib.get_close_matches(network, tables, n=1)
+        cure = f"did you mean {near[0]!r}?" if near else _CURE
         raise ValueError(
             f"no names of {network!r} in {library!r}; known there: "
-            f"{', '.join(tables)}; cure: {_CURE}"
+            f"{', '.join(tables)}; cure: {cure}"
         )
     return dict(tables[network])

@@ -233,3 +233,36 @@ def test_shared_weights_and_learned_inputs():
     outputs, _ = net.apply(params, {}, {"words": np.array([[0, 4, 1]])})
     expected = 2 * given["wte.weight"][[0, 4, 1]] + given["places"]
     np.testing.assert_allclose(outputs["x"], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("convert", "given", "text"),
+    [
+        (
+            from_torch,
+            ("model.safetensors",),
+            "tensors: found a str; expected model.state_dict(), or arrays by name",
+        ),
+        (
+            from_torch,
+            ({"state_dict": {}, "epoch": 3},),
+            "tensors, 'state_dict': found a dict; expected an array; cure: give what "
+            "is under 'state_dict' alone",
+        ),
+        (
+            from_torch,
+            ({}, "torchvision"),
+            'names: found a str; expected a table {"stem": "features.0"}, as '
+            "cj.zoo.names_in makes it",
+        ),
+        (
+            from_keras,
+            ("model.keras",),
+            "weights: found a str; expected model.weights, or arrays by path",
+        ),
+    ],
+)
+def test_what_is_no_table_is_refused(convert, given, text):
+    with pytest.raises(TypeError) as error:
+        convert(layers(), *given)
+    assert str(error.value) == text
