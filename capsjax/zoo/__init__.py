@@ -36,6 +36,7 @@ from capsjax.zoo.reinforcement import (  # isort: skip
     dqn,
 )
 from capsjax.zoo.transformers import gpt_2, vit_b_16  # isort: skip
+from capsjax.zoo.correspondence import names_in
 from capsjax.zoo.overview import Sizes, overview
 from capsjax.zoo.registry import graph, names, options_of, source_of
 
@@ -65,6 +66,7 @@ __all__ = [
     "lenet_5_1998",
     "mlp",
     "names",
+    "names_in",
     "options_of",
     "overview",
     "resnet_101",
