@@ -54,10 +54,12 @@ def bind(net: Network, given: Split | Mapping[str, Any], what: str) -> Dataset:
     if faults:
         name, lines = net.graph.name, "\n    ".join(faults)
         raise ValueError(f"{what} does not fit network {name!r}:\n    {lines}")
-    size = sum(array.nbytes for array in arrays.values())
-    on_device = size < _room() // 2
+    # What has two names, an image and its reconstruction's target, is held once.
+    once = {id(array): array for array in arrays.values()}
+    on_device = sum(array.nbytes for array in once.values()) < _room() // 2
     if on_device:
-        arrays = jax.device_put(arrays)
+        once = jax.device_put(once)
+        arrays = {name: once[id(array)] for name, array in arrays.items()}
     return Dataset(arrays, on_device)
 
 

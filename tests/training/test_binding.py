@@ -52,11 +52,13 @@ def test_capsnet_with_decoder_takes_labelled_images():
     assert found["image"] is IMAGES and found["reconstruction"] is IMAGES
     assert found["digit"] is LABELS
     np.testing.assert_array_equal(found["label"], ONE_HOT)
+    held = bind(with_decoder(), LABELLED, "data").arrays
+    assert held["image"] is held["reconstruction"], "held once, under both names"
 
 
 def test_capsnet_with_decoder_learns_from_labelled_images():
     data = Data("drawn", LABELLED, LABELLED, 3)
-    run = cj.fit(with_decoder(), data, epochs=3, batch_size=4, progress=False)
+    run = cj.fit(with_decoder(), data, epochs=2, batch_size=4, progress=False)
     assert list(run.history)[2:] == [
         "loss",
         "digit_accuracy",
