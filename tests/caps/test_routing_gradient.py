@@ -34,15 +34,15 @@ def test_the_gradient_by_the_votes(iterations, shape):
 
 def test_the_gradients_of_a_small_capsnet():
     """By the matrices W_ij and by the images, from votes to margin loss."""
-    lower = cj.input("lower", (5, 3))
+    lower = cj.input("lower", (4, 2))
     cap = cj.caps.route(3)
-    upper = cj.capsule("upper", cj.vote(lower, 4, 2), cap=cap, bias=None)
+    upper = cj.capsule("upper", cj.vote(lower, 3, 2), cap=cap, bias=None)
     digit = cj.capsule("digit", cj.identity(upper), cap="length", bias=None)
     net = cj.compile(cj.graph(digit, losses={"digit": "margin"}))
     params, state = net.init(jax.random.key(0))
     w = np.asarray(net.named(params)["upper"]["W"]["lower"]) * 2
-    x = np.random.default_rng(0).normal(size=(2, 5, 3))
-    t = np.eye(4)[[1, 3]]
+    x = np.random.default_rng(0).normal(size=(2, 4, 2))
+    t = np.eye(3)[[1, 2]]
 
     def in_numpy(w, x):
         votes = np.einsum("luoi,bli->bluo", w, x)

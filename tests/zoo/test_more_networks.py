@@ -102,12 +102,12 @@ def batch_of(net, size=2):
 @pytest.mark.parametrize(("name", "options"), SMALL)
 def test_every_parameter_has_a_gradient(name, options):
     net = cj.compile(cj.zoo.graph(name, **options))
-    params, state = net.init(jax.random.key(0))
+    params, state = jax.eval_shape(net.init, jax.random.key(0))
 
-    def loss(params, batch):
+    def loss(params, state, batch):
         return net.loss(params, state, batch, key=jax.random.key(1))[0]
 
-    shapes = jax.eval_shape(jax.grad(loss), params, batch_of(net))
+    shapes = jax.eval_shape(jax.grad(loss), params, state, batch_of(net))
     found = jax.tree.map(lambda leaf: leaf.shape, shapes)
     assert found == jax.tree.map(lambda leaf: leaf.shape, params)
 
