@@ -90,6 +90,16 @@ def _check_weights(graph: Graph, sources: Sources) -> list[Problem]:
         for i, each in enumerate(graph.inputs)
         if each.learned and each.dtype != "float"
     ]
+    if graph.inputs and all(each.learned for each in graph.inputs):
+        problems.append(
+            Problem(
+                ("inputs",),
+                "inputs",
+                "learned inputs alone",
+                "an input that is given, which says how many examples there are",
+                "declare an input that is not learned",
+            )
+        )
     for i, capsule in enumerate(graph.capsules):
         for j, edge in enumerate(capsule.edges):
             if edge.weight in sources:

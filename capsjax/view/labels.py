@@ -120,4 +120,7 @@ def _setting(name: str, value: Any) -> str:
         value = value[0]
     elif isinstance(value, tuple):
         value = ", ".join(map(str, value))
-    return name if value is True else f"{name} {value}"
+    if value is True:
+        return name
+    text = f"{name} {value}"
+    return text if len(text) <= _LONGEST else f"{name} …"

@@ -5,14 +5,19 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from capsjax.compiler.outline import Copies
 from capsjax.graph.kinds import WeightingKind
 from capsjax.graph.typed import TypedCapsule, TypedGraph, TypedGroup
 from capsjax.view import labels
+from capsjax.view.folding import Folded
 from capsjax.view.layout import Point, Size
 
 INK, SOFT, LINE = "#1f2933", "#52606d", "#7b8794"
 _FILLS = {"input": "#e4effa", "hidden": "#ffffff", "output": "#fdf3e0"}
+_FILLS |= {"block": "#e9ecef"}
 _BORDERS = {"input": "#3a78b5", "hidden": "#52606d", "output": "#c27803"}
+_BORDERS |= {"block": "#52606d"}
+_WIDEST = 44
 _ROW = 0.19
 _RADIUS = 0.14
 _NAME, _TEXT, _SMALL = 10.5, 9.0, 8.0
@@ -24,7 +29,7 @@ class Box:
 
     Attributes:
         name: Name of the capsule.
-        role: "input", "hidden" or "output".
+        role: "input", "hidden", "block" or "output".
         rows: Text, size, color and weight of each line, from top to bottom.
     """
 
@@ -46,7 +51,7 @@ class Box:
         x, y = center
         corner = x - width / 2, y - height / 2
         style = f"round,pad=0,rounding_size={min(0.16, height / 2)}"
-        line = 1.2 if self.role == "hidden" else 1.6
+        line = 1.2 if self.role in ("hidden", "block") else 1.6
         patch = FancyBboxPatch(
             corner, width, height, boxstyle=style, linewidth=line, zorder=3
         )
@@ -64,16 +69,21 @@ class Line(NamedTuple):
     Attributes:
         source: The box where it begins.
         target: The box where it ends.
-        weighting: The operation on it.
+        weighting: The operation on it; None where it enters a block.
     """
 
     source: str
     target: str
-    weighting: WeightingKind
+    weighting: WeightingKind | None
+
+    @property
+    def symbol(self) -> str:
+        """The symbol of the operation, if it has one."""
+        return self.weighting.symbol if self.weighting is not None else ""
 
 
-def lines(typed: TypedGraph) -> list[Line]:
-    """The lines between the boxes of a graph."""
+def lines(typed: TypedGraph, folded: Folded) -> list[Line]:
+    """The lines between the boxes of a graph; one into a block for all its edges."""
     producer = {made: each.name for each in typed.capsules for made in each.produces}
     found = []
     for each in typed.capsules:
@@ -81,12 +91,20 @@ def lines(typed: TypedGraph) -> list[Line]:
             read = [(edge.source, edge.weighting) for edge in each.edges]
         else:
             read = [(source, each.weighting) for source in each.sources]
-        found += [Line(producer.get(s, s), each.name, w) for s, w in read]
+        target = folded.box_of[each.name]
+        for source, weighting in read:
+            name = producer.get(source, source)
+            begin = folded.box_of.get(name, name)
+            if target in folded.blocks:
+                line = Line(begin, target, None)
+                found += [line] if begin != target and line not in found else []
+            else:
+                found.append(Line(begin, target, weighting))
     return found
 
 
-def boxes(typed: TypedGraph) -> list[Box]:
-    """The inputs, capsules and groups of a graph as boxes, in order."""
+def boxes(typed: TypedGraph, folded: Folded) -> list[Box]:
+    """The inputs, capsules, groups and blocks of a graph as boxes, in order."""
     losses = {each.output: each.loss for each in typed.losses}
 
     def box(name: str, role: str, *rows: tuple[str, float, str, str]) -> Box:
@@ -97,7 +115,15 @@ def boxes(typed: TypedGraph) -> list[Box]:
         box(name, "input", (labels.shape_words(shape), _TEXT, SOFT, "normal"))
         for name, shape in typed.inputs
     ]
+    parameters = {each.name: each.parameter_count for each in typed.capsules}
+    shown = set()
     for capsule in typed.capsules:
+        block = folded.blocks.get(folded.box_of[capsule.name])
+        if block is not None:
+            if block.name not in shown:
+                shown.add(block.name)
+                found.append(_block_box(typed, block, parameters))
+            continue
         if isinstance(capsule, TypedGroup):
             style = (_TEXT, INK, "normal")
             rows = [
@@ -120,12 +146,40 @@ def boxes(typed: TypedGraph) -> list[Box]:
     return found
 
 
+def _block_box(typed: TypedGraph, block: Copies, parameters: dict[str, int]) -> Box:
+    """The box that stands for a block, or for equal copies of it in a row."""
+    (use, *_), copies = block.uses, len(block.uses)
+    values = ", ".join(f"{name} {value}" for name, value in use.values)
+    if len(values) > _WIDEST:
+        values = f"{values[: _WIDEST - 1]}…"
+    count = sum(parameters[name] for name in block.members)
+    ends = [name for name in block.members if name in typed.outputs]
+    losses = [
+        f"loss on {labels.name_words(each.output.removeprefix(use.name + '/'))}: "
+        f"{labels.loss_words(each.loss)}"
+        for each in typed.losses
+        if each.output in ends
+    ]
+    first, last = (labels.name_words(block.uses[i].name) for i in (0, -1))
+    kind = f"{use.block}  × {copies}" if copies > 1 else use.block
+    sizes = f"{len(block.members):,} capsules, {count:,} parameters"
+    rows = [
+        (first if copies == 1 else f"{first} … {last}", _NAME, INK, "bold"),
+        (kind, _TEXT, INK, "normal"),
+        (values, _SMALL, SOFT, "normal"),
+        (sizes, _SMALL, SOFT, "normal"),
+        *((loss, _TEXT, "#8d5300", "normal") for loss in losses),
+    ]
+    role = "output" if ends else "block"
+    return Box(block.name, role, tuple(row for row in rows if row[0]))
+
+
 def label_size(line: Line, down: bool) -> Size:
     """Width and height that a line's symbol and words need, the symbol in the middle.
 
     The words stand below the symbol, or beside it where data flows down.
     """
-    if not line.weighting.symbol:
+    if line.weighting is None or not line.symbol:
         return (0.0, 0.0)
     words = labels.edge_words(line.weighting)
     width = text_width(words, _SMALL) if words else 0.0
@@ -138,8 +192,8 @@ def draw_label(axes: Any, line: Line, center: Point, down: bool) -> None:
     """Draws a line's symbol in a circle, and its words."""
     from matplotlib.patches import Circle
 
-    symbol = line.weighting.symbol
-    if not symbol:
+    symbol = line.symbol
+    if line.weighting is None or not symbol:
         return
     x, y = center
     circle = Circle(center, _RADIUS, facecolor="white", edgecolor=LINE, zorder=3)
@@ -211,10 +265,10 @@ def _text_path(text: str, size: float, weight: str) -> Any:
     return TextPath((0, 0), text, size=size, prop=font)
 
 
-def legend(typed: TypedGraph) -> str:
-    """What the symbols of a graph mean: `∗ conv   × matmul`."""
+def legend(lines: Sequence[Line]) -> str:
+    """What the symbols of a drawing mean: `∗ conv   × matmul`."""
     meaning = {}
-    for line in lines(typed):
-        if line.weighting.symbol:
-            meaning[line.weighting.symbol] = line.weighting.kind
+    for line in lines:
+        if line.weighting is not None and line.symbol:
+            meaning[line.symbol] = line.weighting.kind
     return "     ".join(f"{symbol} {kind}" for symbol, kind in meaning.items())

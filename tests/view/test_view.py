@@ -29,7 +29,8 @@ def network_of(count: int, seed: int) -> cj.Graph:
     return cj.graph(*nodes[-3:], name=f"random-{count}")
 
 
-GRAPHS = [cj.zoo.graph(name) for name in cj.zoo.names()]
+SHOWN = ["mlp", "figure-12", "lenet-5-1998", "capsnet", "resnet-152", "vit-b-16"]
+GRAPHS = [cj.zoo.graph(name) for name in SHOWN]
 GRAPHS += [network_of(count, seed) for count, seed in ((2, 0), (12, 1), (40, 2))]
 
 
@@ -132,6 +133,80 @@ def test_long_names_are_shortened_in_the_middle():
     assert "the_first_of_very…ery_many_capsules" in [t.get_text() for t in axes.texts]
 
 
+@cj.block
+def layer(x, *, width):
+    h = cj.capsule("h", cj.matmul(x, width), cap="tanh")
+    return cj.capsule("out", cj.matmul(h, 4), cj.identity(x))
+
+
+@cj.block
+def tower(x, *, width, layers):
+    return layer("layer", x, width=width, repeat=layers)
+
+
+def of_blocks():
+    """A chain of towers, twins beside each other, a capsule that reads inside."""
+    x = cj.input("x", (4,))
+    chain = tower("tower", x, width=cj.each([6, 6, 8]), layers=3, repeat=3)
+    twins = [layer(f"twin{i}", chain, width=2) for i in (1, 2)]
+    deep = chain["1/layer2/h"]
+    end = cj.capsule("end", *(cj.matmul(each, 3) for each in (*twins, deep)))
+    return cj.graph(
+        end, twins[0], name="towers", losses={"twin1": "mean_squared_error"}
+    )
+
+
+def names_drawn(graph, **settings):
+    (axes,) = cj.view.draw(graph, **settings).figure.axes
+    return [text.get_text() for text in axes.texts if text.get_fontweight() == "bold"][1:]
+
+
+def test_blocks_are_folded():
+    graph = of_blocks()
+    ends = ["tower3", "twin1", "twin2", "end"]
+    assert names_drawn(graph) == ["x", "tower1 … tower2", *ends]
+    opened = names_drawn(graph, expand=["tower2"])
+    assert opened == ["x", "tower1", "tower2/layer1 … tower2/layer3", *ends]
+    inner = ["tower2/layer1/h", "tower2/layer1/out", "tower2/layer2 … tower2/layer3"]
+    deeper = names_drawn(graph, expand=["tower2", "tower2/layer1"])
+    assert deeper == ["x", "tower1", *inner, *ends]
+    everything = names_drawn(graph, expand=True)
+    assert everything == ["x", *(capsule.name for capsule in graph.capsules)]
+    (axes,) = cj.view.draw(graph).figure.axes
+    written = [text.get_text() for text in axes.texts]
+    assert "12 capsules, 348 parameters" in written
+    assert "tower  × 2" in written and "width 6, layers 3" in written
+    assert "loss on out: mean_squared_error" in written
+
+
+@pytest.mark.parametrize("expand", [False, True, ["tower1"]], ids=str)
+def test_blocks_do_not_overlap(expand):
+    texts, boxes, page = extents(cj.view.draw(of_blocks(), expand=expand))
+    assert all(page.x0 <= each.x0 and each.x1 <= page.x1 for each in texts + boxes)
+    assert not any(overlap(a, b) for a, b in itertools.combinations(boxes, 2))
+    assert not any(overlap(a, b, 3.0) for a, b in itertools.combinations(texts, 2))
+
+
+def test_unknown_use_to_expand():
+    with pytest.raises(ValueError) as raised:
+        cj.view.draw(of_blocks(), expand=["tower4"])
+    assert str(raised.value) == (
+        "expand: no use of a block is called 'tower4'; did you mean 'tower3'?"
+    )
+
+
+def test_summary_and_explain_show_equal_copies_once():
+    console = rich.console.Console(width=100, file=io.StringIO(), record=True)
+    console.print(cj.view.summary(of_blocks()))
+    found = [line.split("  ")[1:] for line in console.export_text().splitlines()]
+    first = ["".join(line[:1]).strip() for line in found if line[:1] != [""]]
+    assert "tower1 to tower2" in " ".join(first)
+    text = str(cj.explain(of_blocks()))
+    assert "  tower1 to tower2 (2 copies): tower(width=6, layers=3)\n" in text
+    assert "    layer1 to layer3 (3 copies): layer(width=6)\n      h: U (6,) =" in text
+    assert "below a line of copies stands the first one" in text
+
+
 def test_layout_of_a_capsule_alone():
     layout = layered([(1.0, 0.5)], [], [])
     assert layout.vertices == ((0.5, 0.25),) and layout.size == (1.0, 0.5)
@@ -143,7 +218,7 @@ def test_edges_side_by_side_have_labels_of_their_own():
     assert abs(a - b) > 0.3
 
 
-@pytest.mark.parametrize("name", cj.zoo.names())
+@pytest.mark.parametrize("name", SHOWN)
 def test_summary_fits_a_terminal_of_80_columns(name):
     net = cj.compile(cj.zoo.graph(name))
     console = rich.console.Console(width=80, file=io.StringIO(), record=True)

@@ -73,6 +73,10 @@ EXAMPLES = [
     (w.Upsample((3,)), (4, 2)),
     (w.Upsample((2, 1)), (3, 2, 2)),
     (w.Upsample((1, 2, 3)), (2, 1, 2, 3)),
+    (w.Matmul(4, transposed=True), (5,)),
+    (w.Matmul(3, transposed=True), (2, 5)),
+    (w.Cut(1, 2), (2, 4)),
+    (w.Cut(0, 3, 0), (3, 2)),
     (w.Flip((0,)), (3,)),
     (w.Flip((-1, 0)), (2, 3, 4)),
 ]
@@ -91,7 +95,8 @@ def arrays(weighting: Any, shape: tuple[int, ...], seed: int = 0) -> Any:
 
 
 def test_every_kind_has_an_example():
-    assert {weighting.kind for weighting, _ in EXAMPLES} == set(built_in(WEIGHTINGS))
+    found = {weighting.kind for weighting, _ in EXAMPLES}
+    assert found | {"embed"} == set(built_in(WEIGHTINGS))  # see test_lookup.py
 
 
 @every
@@ -181,7 +186,12 @@ NUMPY = {
     "scale": lambda k, w, y: w * y,
     "channel_scale": lambda k, w, y: np.einsum("c,...c->...c", w, y),
     "dot": lambda k, w, y: np.einsum("i,...i->...", w, y),
-    "matmul": lambda k, w, y: np.einsum("io,...i->...o", w, y),
+    "matmul": lambda k, w, y: np.einsum(
+        "oi,...i->...o" if k.transposed else "io,...i->...o", w, y
+    ),
+    "cut": lambda k, w, y: np.take(
+        y, range(k.start, k.start + k.size), k.axis % (y.ndim - 1) + 1
+    ),
     "vote": lambda k, w, y: np.einsum("luoi,bli->bluo", w, y),
     "reshape": lambda k, w, y: y.reshape(len(y), *k.contribution_shape(y.shape[1:])),
     "transpose": lambda k, w, y: np.transpose(y, (0, *(a + 1 for a in k.axes))),
