@@ -10,7 +10,8 @@ DEPENDENCIES := $(VENV)/.dependencies
 REFERENCES := $(VENV)/.references
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-reference bench peers lint format schema lock clean
+.PHONY: help setup train test test-reference bench peers lint format schema \
+    documents lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -48,6 +49,9 @@ schema: $(INSTALLED) ## Write the JSON Schema of documents into the package
 # references need of CUDA, the build of torch says that pip finds: it is not locked.
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
     --upgrade --quiet --no-header --no-emit-index-url --no-emit-find-links
+documents: $(INSTALLED) ## Write the zoo's JSON documents into the package
+	$(BIN)/python -m capsjax.zoo capsjax/zoo/documents
+
 lock: $(INSTALLED) ## Take the newest versions into the lock files
 	$(BIN)/python -m pip install --quiet uv
 	$(COMPILE) --group test --group reference --output-file $(LOCK)

@@ -152,7 +152,8 @@ class Block:
             name: The use's name: the block's capsules are called `name/...`; of a
                 repeated block `name1/...`, `name2/...`.
             *sources: What it reads, one for each of its inputs.
-            repeat: How many copies, each behind the other.
+            repeat: How many copies, each behind the other: it reads the one before it
+                wherever the first copy reads its first source.
             first: Number of the first copy.
             **values: Its parameters; `cj.each([...])` gives each copy its own.
 

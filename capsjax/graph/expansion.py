@@ -11,8 +11,8 @@ of the block becomes a capsule of the graph, its name behind the use's
 computed: a parameter is put in the place of `{"parameter": "features"}` as it is.
 
 * A use's name as a source stands for the block's output.
-* `repeat` makes copies `block1`, `block2`, ...; each reads the one before it as its
-  first input. `first` is the number of the first copy.
+* `repeat` makes copies `block1`, `block2`, ...; each reads the one before it wherever
+  the first copy reads its first source. `first` is the number of the first copy.
 * A value `{"each": [...]}` gives each copy one of the list.
 * Inside a block, sources are the block's inputs and its own capsules.
 """
@@ -291,7 +291,7 @@ class _Expander:
             for key, value in use.get("with", {}).items():
                 values[key] = value["each"][copy] if _is_each(value) else value
             if last is not None:
-                read = [last, *read[1:]]
+                read = [last if each == read[0] else each for each in read]
             inner = dict(zip(block["inputs"], read, strict=True))
             given = tuple((key, values[key]) for key in block.get("parameters", ()))
             self.found.uses.append(Use(own, name, repr_values(given)))

@@ -173,7 +173,8 @@ def names_in(library: str, network: str) -> dict[str, str]:
         ValueError: There is no such table; says which there are.
 
     Example:
-        >>> names_in("torchvision", "vit-b-16")["patches"]
+        >>> import capsjax as cj
+        >>> cj.zoo.names_in("torchvision", "vit-b-16")["patches"]
         'conv_proj'
     """
     if library not in _NAMES:

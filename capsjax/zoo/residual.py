@@ -17,33 +17,17 @@ _AROUND = ((1, 1), (1, 1))
 
 
 @cj.block
-def basic(x, *, features):
-    """Two convolutions beside the identity."""
-    norm1 = normalized(1, cj.conv(x, features, (3, 3), padding="SAME"))
-    conv2 = convolved(2, cj.conv(norm1, features, (3, 3), padding="SAME"))
-    return _sum(2, conv2, x)
-
-
-@cj.block
-def basic_strided(x, shortcut, *, features, stride):
-    """Two convolutions, the first with a stride."""
+def basic(x, shortcut, *, features, stride=(1, 1)):
+    """Two convolutions, the first with the stride."""
     edge = cj.conv(x, features, (3, 3), stride=stride, padding=_AROUND)
     norm1 = normalized(1, edge)
-    conv2 = convolved(2, cj.conv(norm1, features, (3, 3), padding="SAME"))
+    conv2 = convolved(2, cj.conv(norm1, features, (3, 3), padding=_AROUND))
     return _sum(2, conv2, shortcut)
 
 
 @cj.block
-def bottleneck(x, *, features, expanded):
-    """To fewer features, a convolution there, and back, beside the identity."""
-    norm1 = normalized(1, cj.conv(x, features, (1, 1)))
-    norm2 = normalized(2, cj.conv(norm1, features, (3, 3), padding="SAME"))
-    return _sum(3, convolved(3, cj.conv(norm2, expanded, (1, 1))), x)
-
-
-@cj.block
-def bottleneck_strided(x, shortcut, *, features, expanded, stride):
-    """The same, its second convolution with a stride."""
+def bottleneck(x, shortcut, *, features, expanded, stride=(1, 1)):
+    """To fewer features, a convolution there with the stride, and back."""
     norm1 = normalized(1, cj.conv(x, features, (1, 1)))
     edge = cj.conv(norm1, features, (3, 3), stride=stride, padding=_AROUND)
     conv3 = convolved(3, cj.conv(normalized(2, edge), expanded, (1, 1)))
@@ -55,8 +39,8 @@ def basic_stage(x, *, features, repeats):
     """Blocks of two convolutions behind a first one whose shortcut is projected."""
     stride = (2, 2)
     shortcut = _projected(x, features, stride)
-    first = basic_strided("block1", x, shortcut, features=features, stride=stride)
-    return basic("block", first, features=features, repeat=repeats, first=2)
+    first = basic("block1", x, shortcut, features=features, stride=stride)
+    return basic("block", first, first, features=features, repeat=repeats, first=2)
 
 
 @cj.block
@@ -70,8 +54,8 @@ def padded_stage(x, *, features, repeats):
     smaller = weightless("smaller", cj.identity(x), strided)
     padded = cj.place(smaller, offset=0, size=features)
     shortcut = weightless("shortcut", padded)
-    first = basic_strided("block1", x, shortcut, features=features, stride=stride)
-    return basic("block", first, features=features, repeat=repeats, first=2)
+    first = basic("block1", x, shortcut, features=features, stride=stride)
+    return basic("block", first, first, features=features, repeat=repeats, first=2)
 
 
 @cj.block
@@ -79,8 +63,8 @@ def bottleneck_stage(x, *, features, expanded, stride, repeats):
     """Bottlenecks behind a first one whose shortcut is projected."""
     sizes = {"features": features, "expanded": expanded}
     shortcut = _projected(x, expanded, stride)
-    first = bottleneck_strided("block1", x, shortcut, **sizes, stride=stride)
-    return bottleneck("block", first, **sizes, repeat=repeats, first=2)
+    first = bottleneck("block1", x, shortcut, **sizes, stride=stride)
+    return bottleneck("block", first, first, **sizes, repeat=repeats, first=2)
 
 
 def _sum(number: int, convolution: Node, shortcut: Node) -> Node:

@@ -20,7 +20,7 @@ Shape = tuple[int, int, int]
 def _basic_stages(repeats: tuple[int, ...]) -> Callable[[Node], Node]:
     def stages(x: Node) -> Node:
         # The first stage has the features and the positions of what it reads.
-        first = basic("stage1/block", x, features=64, repeat=repeats[0])
+        first = basic("stage1/block", x, x, features=64, repeat=repeats[0])
         return basic_stage(
             "stage",
             first,
@@ -61,7 +61,7 @@ def _for_imagenet(
 def _for_cifar(name: str, shape: Shape, classes: int, blocks: int) -> Graph:
     image = cj.input("image", shape)
     norm1 = normalized(1, cj.conv(image, 16, (3, 3), padding="SAME"))
-    first = basic("stage1/block", norm1, features=16, repeat=blocks)
+    first = basic("stage1/block", norm1, norm1, features=16, repeat=blocks)
     last = padded_stage(
         "stage",
         first,

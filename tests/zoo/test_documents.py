@@ -35,3 +35,10 @@ def test_main_writes_them(tmp_path):
 def test_main_without_a_folder_says_how_it_is_called(capsys):
     assert main([]) == 2
     assert capsys.readouterr().err == "usage: python -m capsjax.zoo FOLDER\n"
+
+
+def test_the_deepest_network_is_a_short_document():
+    """313 capsules, 50 blocks, in lines that a person reads."""
+    text = (SHIPPED / "resnet-152.json").read_text("utf-8")
+    assert len(text.splitlines()) <= 150
+    assert max(map(len, text.splitlines())) <= 120
