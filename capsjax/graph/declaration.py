@@ -255,7 +255,7 @@ def share(edge: Incoming, weight: str) -> Incoming:
         TypeError: The first argument is no edge.
 
     Example:
-        >>> import capsjax as cj
+        >>> import capsjax as cj, jax
         >>> a, b = cj.input("a", (8,)), cj.input("b", (8,))
         >>> left = cj.capsule("left", cj.share(cj.matmul(a, 4), "twin"))
         >>> right = cj.capsule("right", cj.share(cj.matmul(b, 4), "twin"))
@@ -292,7 +292,7 @@ def edge(source: Node, weighting: WeightingKind) -> Incoming:
         >>> import capsjax as cj
         >>> image = cj.input("image", (64,))
         >>> cj.edge(image, cj.weightings.Matmul(10)).weighting
-        Matmul(features=10)
+        Matmul(features=10, transposed=False)
     """
     if not isinstance(source, Node):
         raise TypeError(

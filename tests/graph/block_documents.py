@@ -258,7 +258,7 @@ def flattened(document: dict[str, Any]) -> dict[str, Any]:
                     )
                 made.append(entry)
             ends[own] = f"{own}/{block['capsules'][-1]['name']}"
-            read = [own, *read[1:]]
+            read = [own if name == read[0] else name for name in read]
         ends[use["name"]] = ends[own]
         flat["capsules"][at:at] = made
 

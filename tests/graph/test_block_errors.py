@@ -4,6 +4,7 @@ import copy
 import importlib
 import random
 import time
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,8 @@ from capsjax.graph.kinds import WEIGHTINGS
 from tests.graph.block_documents import SOUND_BLOCKS, changed_blocks, random_blocks
 from tests.graph.spoil import assert_reachable, refused
 
-expansion = importlib.import_module("capsjax.graph.expansion")
+BLOCK: Any = cj.block
+expansion: Any = importlib.import_module("capsjax.graph.expansion")
 
 CASES = {
     "unknown block": (
@@ -310,7 +312,7 @@ def test_a_typing_error_in_the_word_blocks():
 # ---- limits
 
 
-def nested(levels, repeat, **values):
+def nested(levels, repeat) -> Any:
     """Blocks within blocks, each `repeat` times."""
     leaf = {"name": "a", "from": [{"source": "x", "kind": "identity"}]}
     blocks = {"b0": {"inputs": ["x"], "capsules": [leaf]}}
@@ -395,14 +397,14 @@ def test_what_a_block_reads_from_outside():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: cj.block(lambda: None), "found no sources; expected a function of"),
-        (lambda: cj.block(lambda x, *more: None), "found 'more'; expected a function"),
-        (lambda: cj.block(lambda x, *, first: None), "found 'first'; expected a func"),
-        (lambda: cj.block(lambda x, y: cj.capsule("h", cj.identity(x))), "nothing re"),
-        (lambda: cj.block(lambda x: x), "expected a capsule or a use"),
+        (lambda: BLOCK(lambda: None), "found no sources; expected a function of"),
+        (lambda: BLOCK(lambda x, *more: None), "found 'more'; expected a function"),
+        (lambda: BLOCK(lambda x, *, first: None), "found 'first'; expected a func"),
+        (lambda: BLOCK(lambda x, y: cj.capsule("h", cj.identity(x))), "nothing re"),
+        (lambda: BLOCK(lambda x: x), "expected a capsule or a use"),
     ],
 )
-def test_functions_that_are_no_blocks(make, message):
+def test_functions_that_are_no_blocks(make, message: str):
     x = cj.input("x", (3,))
     with pytest.raises(TypeError, match=message):
         block = make()

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import random
+from typing import Any
 
 import jax
 import jsonschema_rs
@@ -27,7 +28,7 @@ def typed(document):
     capsules = [
         dataclasses.replace(
             capsule,
-            terms=tuple(dataclasses.replace(t, key="") for t in capsule.terms),
+            terms=tuple(dataclasses.replace(t, key="") for t in capsule.edges),
         )
         for capsule in found.capsules
     ]
@@ -142,7 +143,8 @@ def reordered(value):
 def test_defaults_written_out_make_no_difference(path, value):
     document = changed_blocks("capsules.1.repeat", 1)
     short = from_document(copy.deepcopy(document))
-    inside = document
+    inside: Any = document
+    last: Any
     *way, last = [int(s) if s.isdigit() else s for s in path.split(".")]
     for step in way:
         inside = inside[step]
