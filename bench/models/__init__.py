@@ -18,14 +18,7 @@ _PEERS = {
     "keras": ("keras_models.build", "keras", _DEEP),
     "torch": ("torch_models.eager", "torch", ("capsnet", *_DEEP)),
     "torch-compile": ("torch_models.compiled", "torch", ("capsnet", *_DEEP)),
-    "capsjax": ("ours.build", "capsjax", _SHALLOW),
-}
-PEERS = {
-    "hand": ("bench.models.hand", "jax", None),
-    "hand-scan": ("bench.models.hand_scan", "jax", ("deep-mlp",)),
-    "equinox": ("bench.models.equinox_models", "equinox", None),
-    "flax": ("bench.models.flax_models", "flax", None),
-    "capsjax": ("bench.models.ours", "capsjax", None),
+    "capsjax": ("ours.build", "capsjax", _SHALLOW + _DEEP),
 }
 PEERS = tuple(_PEERS)
 

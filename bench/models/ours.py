@@ -9,23 +9,31 @@ import numpy as np
 import optax
 
 import capsjax as cj
+from bench.models import ours_deep
 from bench.models.program import Program, update_rule
 from bench.problems import Problem, Values
 
-ZOO = ("lenet-5", "capsnet")
+ZOO = {
+    "lenet-5": {},
+    "capsnet": {},
+    "capsnet-decoder": {"decoder": True},
+}
 
 
 def graph(problem: Problem):
-    """Takes the zoo's graph where there is one, or declares the dense layers."""
+    """Takes the zoo's graph where there is one, or declares the layers."""
     if problem.name in ZOO:
-        return cj.zoo.graph(problem.name)
+        name = problem.name.removesuffix("-decoder")
+        return cj.zoo.graph(name, **ZOO[problem.name])
+    if problem.architecture:
+        return ours_deep.graph(problem)
     cap = "tanh" if problem.name == "deep-mlp" else "relu"
     layer = cj.input("x", problem.input_shape)
     for spec in problem.layers[:-1]:
         layer = cj.capsule(spec.name, cj.matmul(layer, spec.weight[1]), cap=cap)
     last = cj.matmul(layer, problem.classes)
-    output = cj.capsule("label", last, cap="softmax")
-    return cj.graph(output, name=problem.name, losses={"label": "cross_entropy"})
+    output = cj.capsule("logits", last, cap="softmax")
+    return cj.graph(output, name=problem.name, losses={"logits": "cross_entropy"})
 
 
 def named(template: dict, order: list[str], problem: Problem, values: Values) -> dict:
@@ -33,8 +41,8 @@ def named(template: dict, order: list[str], problem: Problem, values: Values) ->
 
     Args:
       template: what `net.named` gives: `{capsule: {"B": ..., "W": {source: ...}}}`.
-      order: the capsules' names as declared.
-      problem: the problem, whose layers are in the same order.
+      order: names of capsules, among them those of the layers, in the layers' order.
+      problem: the problem.
       values: the shared weights.
 
     Returns:
@@ -69,6 +77,20 @@ def _own(value):
     return jnp.array(value, copy=True)
 
 
+def by_name(declared, x, labels) -> dict:
+    """A batch by the names of a graph's inputs and outputs.
+
+    CapsNet's decoder is told the label, one-hot, and is to make the input again.
+    """
+    source, *label = (each.name for each in declared.inputs)
+    target, *image = (name for name, _ in declared.losses)
+    batch = {source: x, target: labels}
+    if label:
+        classes = declared.inputs[1].shape[0]
+        batch |= {label[0]: jax.nn.one_hot(labels, classes), image[0]: x}
+    return batch
+
+
 def build(problem: Problem, optimizer: str, values: Values) -> Program:
     declared = graph(problem)
     start = time.perf_counter()
@@ -76,15 +98,14 @@ def build(problem: Problem, optimizer: str, values: Values) -> Program:
     declared_s = time.perf_counter() - start
 
     params, state = net.init(jax.random.key(0))
-    order = [capsule.name for capsule in declared.capsules]
+    order = [layer.name for layer in problem.layers]
+    if problem.name in ZOO:  # which has names of its own
+        order = [capsule.name for capsule in declared.capsules]
     params = net.from_named(named(net.named(params), order, problem, values))
-    (source,) = (each.name for each in declared.inputs)
-    (target,) = (name for name, _ in declared.losses)
     update = update_rule(optimizer)
 
     def loss_of(params, state, batch):
-        batch = dict(zip((source, target), batch, strict=True))
-        loss, (_, state) = net.loss(params, state, batch, train=True)
+        loss, (_, state) = net.loss(params, state, by_name(declared, *batch))
         return loss, state
 
     @functools.partial(jax.jit, donate_argnums=(1, 2, 3))

@@ -34,6 +34,7 @@ from capsjax.caps.base import Cap, register_cap, wide
 from capsjax.caps.vectors import squash, squash_gradient
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Shape
+from capsjax.materialize import materialize
 
 Iterations = Annotated[int, Ge(1), Le(100)]
 """Each iteration is written out in the program: thousands would never compile."""
@@ -79,7 +80,9 @@ class Route(Cap):
             dv = _weighted_sum(db, votes)
         ds = squash_gradient(first.total, dv)
         du = du + first.coupling * ds[:, :, None]
-        return _turn(jnp.broadcast_to(du, votes.shape).astype(dy.dtype))
+        # Readers take it in other orders of axes, where its sum would be slow.
+        du = materialize(jnp.broadcast_to(du, votes.shape).astype(dy.dtype))
+        return _turn(du)
 
     def _iterate(self, votes: jax.Array) -> list[_Iteration]:
         """All iterations; the first needs no softmax, its couplings are equal."""

@@ -13,6 +13,13 @@ With r = 1 / sqrt(v + epsilon), the backward rule reads Y alone:
     training    delta = r (dY - mean(dY) - Y mean(dY Y))
     inference   delta = r dY
 
+Where the only reader scales the channels, as in batch normalization, dY = w d with the
+reader's error signal d, and the two rules are one, which reads U. The sum of d is that
+of the next bias, too:
+
+    s = sum(d),  t = sum(d Y) = r (sum(d U) - m s)
+    dL/dw = t,   delta = w r (d - s / n - Y t / n)
+
 Sums are taken in float32 at least. Under `jit` the batch is the whole batch, also where
 its examples lie on several devices.
 """
@@ -27,6 +34,9 @@ from annotated_types import Ge, Gt, Lt
 from capsjax.caps.base import Cap, Context, Kept, Own, register_cap, wide
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Shape
+
+_FAR = 64.0
+"""Beyond 8 deviations from zero 2 of the 7 digits of float32 are lost."""
 
 
 @register_cap("standardize")
@@ -85,14 +95,13 @@ class Standardize(Cap):
         values = wide(u)
         if not context.train:
             mean, variance = context.state["mean"], context.state["variance"]
-            r = jax.lax.rsqrt(wide(variance) + self.epsilon)
-            return ((values - wide(mean)) * r).astype(u.dtype), context.state, r
-        mean = _mean(values)
-        centered = values - mean
-        variance = _mean(centered * centered)
-        r = jax.lax.rsqrt(variance + self.epsilon)
-        new = self._updated(context.state, mean, variance, u.size // u.shape[-1])
-        return (centered * r).astype(u.dtype), new, r
+            mean, new = wide(mean), context.state
+        else:
+            mean = _mean(values)
+            variance = _variance(values, mean)
+            new = self._updated(context.state, mean, variance, _count(u))
+        r = jax.lax.rsqrt(wide(variance) + self.epsilon)
+        return ((values - mean) * r).astype(u.dtype), new, (mean, r)
 
     def _updated(self, state: Own, mean: Any, variance: Any, count: int) -> Own:
         if self.unbiased:
@@ -114,15 +123,64 @@ class Standardize(Cap):
         u_shape: Shape,
         context: Context,
     ) -> tuple[jax.Array, Own]:
-        r, d = residual, wide(dy)
+        (_, r), d = residual, wide(dy)
         if context.train:
             values = wide(y)
             d = d - _mean(d) - values * _mean(d * values)
         return (r * d).astype(dy.dtype), {}
 
+    def scaled_backward(
+        self, residual: Any, u: jax.Array, d: jax.Array, w: jax.Array, train: bool
+    ) -> tuple[jax.Array, jax.Array]:
+        """`(dL/dU, dL/dw)` where the only reader's total input is `w Y` and more.
+
+        Args:
+            residual: That of `run`.
+            u: U.
+            d: The reader's error signal, dL/d(w Y).
+            w: Its weight, by channel.
+            train: Whether the forward pass was training.
+
+        Returns:
+            The error signal, and the gradient of the weight.
+        """
+        (mean, r), values, wanted = residual, wide(u), wide(d)
+        total = _sum(wanted)
+        along = r * (_sum(wanted * values) - mean * total)
+        delta = wanted
+        if train:
+            count = _count(u)
+            slope = r * along / count
+            delta = delta - (total / count - slope * mean) - slope * values
+        return (w * r * delta).astype(d.dtype), along.astype(w.dtype)
+
     def flops(self, shape: Shape) -> int:
         return 5 * math.prod(shape)
 
 
+def _sum(a: jax.Array) -> jax.Array:
+    return jnp.sum(a, tuple(range(a.ndim - 1)))
+
+
 def _mean(a: jax.Array) -> jax.Array:
-    return jnp.mean(a, tuple(range(a.ndim - 1)))
+    return _sum(a) / _count(a)
+
+
+def _count(a: jax.Array) -> int:
+    """How many numbers a channel has."""
+    return a.size // a.shape[-1]
+
+
+def _variance(a: jax.Array, mean: jax.Array) -> jax.Array:
+    """`mean((a - mean)^2)`.
+
+    As `mean(a^2) - mean^2`, which reads a alone and writes nothing, unless that loses
+    digits because the mean of some channel is far from zero.
+    """
+    quick = _mean(a * a) - mean * mean
+    return jax.lax.cond(
+        jnp.all(mean * mean <= _FAR * quick),
+        lambda _: quick,
+        lambda a: _mean((a - mean) ** 2),
+        a,
+    )

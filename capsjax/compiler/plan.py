@@ -3,14 +3,18 @@
 Backward rules read U or Y of their capsule, weight gradients read Y of the source.
 Only what some rule reads is kept. Where U or Y *is* another capsule's Y (an identity
 edge without bias, the identity capsule function) it is kept, and counted, once.
+
+Where a capsule that standardizes has one reader, which scales its channels (batch
+normalization), one rule gives the gradients of both: it reads U, and Y is not kept.
 """
 
+import collections
 import dataclasses
 import math
 
 from capsjax import caps
 from capsjax.graph.typed import TypedCapsule, TypedEdge, TypedGraph, TypedGroup
-from capsjax.weightings import Identity
+from capsjax.weightings import ChannelScale, Identity
 
 Array = tuple[str, str]
 """Name of a capsule and which of its tensors: ("c1", "Y")."""
@@ -24,11 +28,13 @@ class Plan:
         kept: The arrays kept for the backward pass, in topological order.
         behind_parameters: Capsules whose error signal some parameter's gradient needs.
         same: Arrays that are another one: ("s2", "U") is ("c1", "Y").
+        scaled: Capsules that standardize, whose only reader scales their channels.
     """
 
     kept: tuple[Array, ...]
     behind_parameters: frozenset[str]
     same: tuple[tuple[Array, Array], ...]
+    scaled: frozenset[str]
 
 
 def plan(typed: TypedGraph) -> Plan:
@@ -47,6 +53,7 @@ def plan(typed: TypedGraph) -> Plan:
             if isinstance(capsule, TypedGroup):
                 behind.update(writing.name for writing in capsule.writings)
     same = _aliases(typed)
+    scaled = _scaled(typed) & behind
     needed: dict[Array, None] = {}
     from_u = {loss.output for loss in typed.losses if loss.from_total_input}
     from_y = {loss.output for loss in typed.losses if not loss.from_total_input}
@@ -58,14 +65,32 @@ def plan(typed: TypedGraph) -> Plan:
                 needed[(capsule.name, "U")] = None
             continue
         for edge in capsule.edges:
-            if edge.weight_shape is not None:
+            if edge.weight_shape is not None and edge.source not in scaled:
                 needed[(edge.source, "Y")] = None
         reads = [read for read in ("U", "Y") if read in capsule.cap.reads]
+        if capsule.name in scaled:
+            reads = ["U"]
         reads += ["U"] * (capsule.name in from_u) + ["Y"] * (capsule.name in from_y)
         for read in reads:
             needed[(capsule.name, read)] = None
     kept = dict.fromkeys(same.get(array, array) for array in needed)
-    return Plan(tuple(kept), frozenset(behind), tuple(same.items()))
+    return Plan(tuple(kept), frozenset(behind), tuple(same.items()), scaled)
+
+
+def _scaled(typed: TypedGraph) -> frozenset[str]:
+    readers = collections.Counter(typed.outputs)
+    scaled = set()
+    for capsule in typed.capsules:
+        if isinstance(capsule, TypedGroup):
+            readers.update(capsule.sources)
+            continue
+        readers.update(edge.source for edge in capsule.edges)
+        for term in capsule.terms:
+            if isinstance(term, TypedEdge) and term.weight is None:
+                if isinstance(term.weighting, ChannelScale):
+                    scaled.add(term.source)
+    standardized = {n for n, c in typed.caps.items() if isinstance(c, caps.standardize)}
+    return frozenset(n for n in scaled & standardized if readers[n] == 1)
 
 
 def residual_bytes(typed: TypedGraph, made: Plan, item_size: int = 4) -> dict[str, int]:

@@ -298,6 +298,7 @@ class _Walk:
         self.mode = mode
         self.same = dict(program.plan.same)
         self.wanted = program.plan.behind_parameters
+        self.scaled = program.plan.scaled
         names = {name for name, _ in program.typed.inputs}
         self.inputs = names - program.typed.integers
         if wanted_inputs:
@@ -308,12 +309,15 @@ class _Walk:
         self.d_params = {}
         self.deltas: Arrays = {}
         self.d_output: dict[str, jax.Array] = dict(d_outputs)
+        self.d_scaled: dict[str, tuple] = {}  # reader, edge's key, its delta and W
 
     def visit(self, capsule: TypedCapsule, loss: Any, targets: Any, d_loss: Any):
         name = capsule.name
         delta, d_own = None, {}
         if loss is not None:
             delta = self._add_loss(capsule, loss, targets[name], d_loss)
+        if name in self.d_scaled:
+            delta = self._scaled(capsule)
         d_output = self.d_output.pop(name, None)
         if d_output is not None and name in self.wanted:
             u_shape = (d_output.shape[0], *capsule.total_input)
@@ -383,6 +387,9 @@ class _Walk:
                 self._split(term, delta)
                 continue
             w = weight_of(self.params, capsule, term)
+            if term.source in self.scaled:
+                self.d_scaled[term.source] = capsule.name, term.key, delta, w
+                continue
             if term.weight is not None:
                 gradient = self._weight_gradient(capsule, term, delta, w)
                 self._add_shared(term.weight, gradient)
@@ -394,6 +401,20 @@ class _Walk:
             found["W"] = weights
         if found:
             self.d_params[capsule.name] = found
+
+    def _scaled(self, capsule: TypedCapsule) -> jax.Array:
+        """The error of a capsule and the gradient of the scale behind it, at once."""
+        reader, key, d, w = self.d_scaled.pop(capsule.name)
+        cap: Any = capsule.cap
+        delta, gradient = cap.scaled_backward(
+            self.drawn[capsule.name],
+            self._array(capsule.name, "U"),
+            d,
+            w,
+            self.mode.train,
+        )
+        self.d_params.setdefault(reader, {}).setdefault("W", {})[key] = gradient
+        return delta
 
     def _add_shared(self, name: str, gradient: jax.Array) -> None:
         there = self.d_params.get(name)
