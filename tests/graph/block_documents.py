@@ -81,6 +81,7 @@ SOUND_BLOCKS: dict[str, Any] = {
 def changed_blocks(path: str, value: Any) -> dict[str, Any]:
     """The sound document with one value set at a path `blocks.stage.inputs`."""
     document = copy.deepcopy(SOUND_BLOCKS)
+    last: Any
     *way, last = [int(step) if step.isdigit() else step for step in path.split(".")]
     inside: Any = document
     for step in way:
@@ -235,7 +236,7 @@ def flattened(document: dict[str, Any]) -> dict[str, Any]:
         at = next(i for i, e in enumerate(flat["capsules"]) if "block" in e)
         use = flat["capsules"].pop(at)
         block, made = blocks[use["block"]], []
-        read = use["from"]
+        read, own = use["from"], ""
         for copy_number in range(use.get("repeat", 1)):
             own = use["name"]
             if "repeat" in use:

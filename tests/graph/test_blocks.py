@@ -23,6 +23,7 @@ from tests.graph.block_documents import (
 
 def typed(document):
     """The typed graph, the names of edges aside."""
+    found: Any
     found, problems = check(from_document(document))
     assert not problems
     capsules = [
