@@ -36,7 +36,7 @@ import jax
 Shape = tuple[int, ...]
 
 _PATCHES_LIMIT = 2**26  # elements; beyond it the copies cost more than they save
-_WEIGHT_COST, _TILE_COST = 100, 9  # of a transform, in multiplications
+_WEIGHT_COST, _TILE_COST = 50, 9  # of a transform, in multiplications
 _PLAIN_COST = 1.5  # of one in a convolution of XLA, beside its products
 _TAPS_LIMIT = 128  # operations in the program, so compile time
 

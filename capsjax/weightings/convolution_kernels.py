@@ -168,8 +168,16 @@ def _patches_input_gradient(
 def _patches_weight_gradient(
     x: Array, delta: Array, w_shape: Shape, geometry: Geometry
 ) -> Array:
+    """Long sums in four parts, as a batch: XLA computes these in parallel.
+
+    6272 x 256 by 6272 x 32: 4.0 ms in one, 2.5 ms in four parts.
+    """
     seen = _unfold(x, w_shape[:-2], delta.shape[1:-1], geometry)
-    return (seen.T @ delta.reshape(-1, w_shape[-1])).reshape(w_shape)
+    delta = delta.reshape(-1, w_shape[-1])
+    long = len(seen) >= 8 * max(seen.shape[1], w_shape[-1])
+    parts = 4 if long and len(seen) % 4 == 0 else 1
+    a, b = (each.reshape(parts, -1, each.shape[1]) for each in (seen, delta))
+    return jnp.einsum("brk,brq->bkq", a, b).sum(0).reshape(w_shape)
 
 
 def _unfold(

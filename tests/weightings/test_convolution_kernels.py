@@ -4,14 +4,20 @@ import itertools
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
 
 from capsjax.weightings import convolution_choice as choice
 from capsjax.weightings import convolution_kernels as kernels
 from capsjax.weightings.convolution_choice import Geometry
+from tests.weightings.convolution_laws import (
+    close,
+    example,
+    expected,
+    ours,
+    require_second_derivatives,
+    require_vmap,
+)
 
 # (spatial sizes, window, channels, features, geometry)
 CASES = [
@@ -43,61 +49,13 @@ CASES = [
     ((4, 5, 6), (3, 3, 3), 2, 3, Geometry((1,) * 3, ((1, 1),) * 3, (1,) * 3)),
     ((5, 5, 6), (3, 2, 3), 2, 3, Geometry((2,) * 3, ((0, 1),) * 3, (1,) * 3)),
     ((5, 4, 6), (2, 1, 2), 2, 3, Geometry((2, 1, 3), ((0, 0),) * 3, (1,) * 3)),
+    ((56,), (1,), 2, 3, Geometry((1,), ((0, 0),), (1,))),  # a long sum, in parts
 ]
 ROLES = {
     "forward": kernels.FORWARD,
     "input": kernels.INPUT_GRADIENT,
     "weight": kernels.WEIGHT_GRADIENT,
 }
-
-
-def plain(x, w, geometry):
-    return lax.conv_general_dilated(
-        x,
-        w,
-        geometry.stride,
-        geometry.padding,
-        rhs_dilation=geometry.dilation,
-        dimension_numbers={
-            3: ("NWC", "WIO", "NWC"),
-            4: ("NHWC", "HWIO", "NHWC"),
-            5: ("NDHWC", "DHWIO", "NDHWC"),
-        }[x.ndim],
-        feature_group_count=geometry.groups,
-    )
-
-
-def example(case, dtype: type = np.float64):
-    spatial, window, channels, features, geometry = case
-    random = np.random.default_rng(0)
-    x = random.normal(size=(2, *spatial, channels))
-    w = random.normal(size=(*window, channels // geometry.groups, features))
-    out = geometry.output(spatial, window)
-    delta = random.normal(size=(2, *out, features))
-    return tuple(jnp.asarray(a, dtype) for a in (x, w, delta))
-
-
-def close(ours, expected, tolerance=1e-12):
-    for a, b in zip(ours, expected, strict=True):
-        assert a.dtype == b.dtype
-        assert a.shape == b.shape
-        scale = np.max(np.abs(b))
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale)
-
-
-def ours(arrays, geometry):
-    x, w, delta = arrays
-    return (
-        kernels.forward(x, w, geometry),
-        kernels.input_gradient(w, delta, x.shape, geometry),
-        kernels.weight_gradient(x, delta, w.shape, geometry),
-    )
-
-
-def expected(arrays, geometry):
-    x, w, delta = arrays
-    y, pull = jax.vjp(lambda x, w: plain(x, w, geometry), x, w)
-    return (y, *pull(delta))
 
 
 def fits(role, name, window, channels, geometry):
@@ -191,29 +149,9 @@ def test_random_geometries():
     "case", [CASES[8], CASES[10], CASES[12], CASES[20], CASES[22], CASES[23]]
 )
 def test_twice_differentiable(case):
-    """Each of the three is differentiated in each of its operands."""
-    geometry = case[-1]
-    x, w, delta = example(case)
-    weights = [jnp.cos(a) for a in (delta, x, w)]
-
-    def second(three):
-        def total(x, w, delta):
-            found = three((x, w, delta), geometry)
-            return sum(map(jnp.vdot, map(jnp.sin, found), weights))
-
-        return jax.grad(total, (0, 1, 2))
-
-    both = jax.jit(lambda *a: (second(ours)(*a), second(expected)(*a)))
-    found, reference = both(x, w, delta)
-    close(found, reference)
+    require_second_derivatives(case)
 
 
 @pytest.mark.parametrize("case", [CASES[8], CASES[10], CASES[20]])
 def test_vmap_over_every_operand(case):
-    geometry = case[-1]
-    arrays = example(case)
-    stacked = [jnp.stack([a, jnp.flip(a), 2 * a]) for a in arrays]
-    mapped = jax.jit(jax.vmap(lambda *arrays: ours(arrays, geometry)))(*stacked)
-    single = jax.jit(lambda *arrays: expected(arrays, geometry))
-    looped = [single(*(a[i] for a in stacked)) for i in range(3)]
-    close(mapped, [jnp.stack(parts) for parts in zip(*looped, strict=True)])
+    require_vmap(case)
