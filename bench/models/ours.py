@@ -2,6 +2,7 @@
 
 import functools
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +52,7 @@ def named(template: dict, order: list[str], problem: Problem, values: Values) ->
     Raises:
       ValueError: the network's weights are other ones than the problem's.
     """
-    filled = dict(template)
+    filled: dict[str, Any] = dict(template)
     weighted = [name for name in order if template.get(name, {}).get("W")]
     for name, layer in zip(weighted, problem.layers, strict=True):
         sources = template[name]["W"]

@@ -14,10 +14,11 @@ class Sum:
     def __init__(self, name: str, *edges: Incoming, bias: bool = False):
         self.name = name
         self.edges = edges
-        self.bias = "channel" if bias else None
+        self.bias = bias
 
     def capsule(self, cap):
-        return cj.capsule(self.name, *self.edges, cap=cap, bias=self.bias)
+        bias = "channel" if self.bias else None
+        return cj.capsule(self.name, *self.edges, cap=cap, bias=bias)
 
     @functools.cached_property
     def node(self):
@@ -26,7 +27,7 @@ class Sum:
     def __radd__(self, other):
         """A residual connection: one more edge."""
         edges = *self.edges, cj.identity(_node(other))
-        return Sum(self.name, *edges, bias=self.bias is not None)
+        return Sum(self.name, *edges, bias=self.bias)
 
     def __add__(self, other):
         return other.__radd__(self)
@@ -85,6 +86,7 @@ class Operations:
 
 def graph(problem: Problem):
     """Declares an architecture; capsules with parameters are named like its layers."""
+    assert problem.architecture
     image = cj.input("x", problem.input_shape)
     output = problem.architecture(Operations(), image).capsule("softmax")
     losses = {output.name: "cross_entropy"}

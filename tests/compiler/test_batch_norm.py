@@ -103,7 +103,7 @@ def test_y_is_kept_only_if_another_than_the_scale_reads_it(build, joined):
 @pytest.mark.parametrize("far", [0.0, 7.0, 1e3])
 def test_statistics_and_gradients_far_from_zero(far):
     """The variance is 1 also where the mean of one channel is a thousand."""
-    u = draw((64, 8, 2)).astype(np.float32) + np.float32([far, 0])
+    u = draw((64, 8, 2)).astype(np.float32) + np.array([far, 0], np.float32)
     d = draw((64, 8, 2), 1).astype(np.float32)
     cap = cj.caps.standardize()
     context = Context({}, cap.initial_state((8, 2), jnp.float32), None, True)
@@ -114,7 +114,7 @@ def test_statistics_and_gradients_far_from_zero(far):
     r = 1 / np.sqrt(variance + 1e-5)
     normal = (exact - mean) * r
     np.testing.assert_allclose(y, normal, rtol=1e-5, atol=1e-5 + 2e-7 * far)
-    w = np.float32([2, 3])
+    w = np.array([2, 3], np.float32)
     delta, gradient = cap.scaled_backward(residual, u, d, w, True)
     expected = (d * normal).sum((0, 1))
     # A sum over 512 numbers, of which the mean is known to its 7th digit.
