@@ -162,35 +162,6 @@ def _error(name: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> fl
     return float(np.linalg.norm(a - b) / norm) if norm else float(np.any(a))
 
 
-def rounding(net: cj.Network, reference: Reference, inputs: Arrays) -> dict[str, float]:
-    """How far the reference's own float32 is from its float64: the largest errors.
-
-    Rounding takes some units over the kink of relu, or another maximum into a pool, and
-    the gradient of everything below jumps. Where it does so within the reference, no
-    other implementation in float32 can be held to less.
-
-    Returns:
-        For "inference", "training" and "gradient", the largest error of a tensor.
-    """
-    batch = len(next(iter(inputs.values())))
-    shapes = {name: net.shapes[name].output for name in net.graph.outputs}
-    cotangents = draw(shapes, batch, seed=1)
-    single, double = (
-        reference.evaluate(dtype, inputs, cotangents) for dtype in (np.float32, float)
-    )
-    largest = {}
-    for title, found, wanted in zip(
-        ("inference", "training", "gradient"), single, double, strict=True
-    ):
-        every = np.sqrt(np.mean([np.sum(np.square(a)) for a in wanted.values()]))
-        largest[title] = max(
-            float(np.linalg.norm(found[name] - array) / np.linalg.norm(array))
-            for name, array in wanted.items()
-            if np.linalg.norm(array) > 1e-9 * every
-        )
-    return largest
-
-
 def worst(found: Mapping[str, float], count: int = 8) -> str:
     """The largest errors, one a line."""
     ordered = sorted(found.items(), key=lambda item: -item[1])

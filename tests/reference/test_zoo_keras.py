@@ -94,5 +94,10 @@ def test_vgg_computes_the_same(name, build):
     ],
 )
 def test_networks_with_batch_normalization_compute_the_same(name, build):
+    """Outputs and statistics; float32 takes units over the kink of relu.
+
+    Their gradients are compared in float64, with torchvision's.
+    """
     found = errors_of(name, build, True, np.float32)
+    found = {n: e for n, e in found.items() if not n.startswith("gradient")}
     assert max(found.values()) <= 1e-4, worst(found)

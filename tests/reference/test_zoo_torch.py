@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import helpers_torch
 import numpy as np
 import pytest
-from helpers_equality import Arrays, draw, errors, rounding, with_settings, worst
+from helpers_equality import Arrays, draw, errors, with_settings, worst
 
 import capsjax as cj
 from capsjax.pretrained import from_torch
@@ -31,6 +31,7 @@ class Case(NamedTuple):
         inputs: A batch by our names.
         outputs: From what theirs returns to outputs by our names.
         library: Whose it is.
+        residual: A regular expression: normalizations added to a shortcut.
     """
 
     graph: cj.Graph
@@ -38,6 +39,7 @@ class Case(NamedTuple):
     inputs: Arrays
     outputs: Callable[[Any], Mapping[str, Any]]
     library: str = "torchvision"
+    residual: str = ""
 
 
 def images(size: int, count: int = 2) -> Arrays:
@@ -83,7 +85,9 @@ def googlenet() -> Case:
 
 
 def resnet(depth: int) -> Case:
-    return of_images(f"resnet-{depth}", getattr(models, f"resnet{depth}")(), 64)
+    case = of_images(f"resnet-{depth}", getattr(models, f"resnet{depth}")(), 64)
+    last = 3 if depth >= 50 else 2
+    return case._replace(residual=rf"layer.*(bn{last}|downsample\.1)$")
 
 
 def densenet(depth: int) -> Case:
@@ -130,25 +134,45 @@ CASES: dict[str, Callable[[], Case]] = {
     "timm resnet-50": timm_resnet_50,
     "timm vit-b-16": timm_vit_b_16,
 }
-SINGLE = ("alexnet", "vgg-11", "googlenet", "resnet-50", "densenet-121", "vit-b-16")
+SHALLOW = ("alexnet", "vgg-11", "resnet-18", "vit-b-16")
+DEEP = ("googlenet", "resnet-50", "densenet-121")
 
 
-def compared(case: Case, dtype: Any) -> tuple[dict[str, float], dict[str, float]]:
-    """Errors of ours, and in float32 those of the reference against its float64."""
+def compared(case: Case, dtype: Any) -> dict[str, float]:
+    """Errors of ours; in float32, normalized channels are apart from relu's kink."""
     net = cj.compile(case.graph)
-    reference = helpers_torch.reference(case.model, case.inputs, case.outputs)
+    apart = dtype == np.float32
+    reference = helpers_torch.reference(
+        case.model, case.inputs, case.outputs, residual=case.residual, apart=apart
+    )
     names = names_in(case.library, case.graph.name)
 
     def convert(net, tensors):
         return from_torch(net, tensors, names)
 
-    found = errors(net, reference, convert, case.inputs, dtype)
-    if dtype == np.float64:
-        return found, {}
-    return found, rounding(net, reference, case.inputs)
+    return errors(net, reference, convert, case.inputs, dtype)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_networks_compute_the_same(name):
-    found, _ = compared(CASES[name](), np.float64)
+    found = compared(CASES[name](), np.float64)
     assert max(found.values()) <= 1e-9, worst(found)
+
+
+@pytest.mark.parametrize("name", SHALLOW)
+def test_networks_compute_the_same_in_float32(name):
+    found = compared(CASES[name](), np.float32)
+    assert max(found.values()) <= 1e-4, worst(found)
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_deep_networks_compute_the_same_outputs_and_statistics_in_float32(name):
+    """Gradients are compared in float64 alone.
+
+    Rounding takes some units over the kink of relu, or another maximum into a pool, and
+    the gradient of everything below jumps: torch's own gradients in float32 are further
+    than 1e-4 from its gradients in float64.
+    """
+    found = compared(CASES[name](), np.float32)
+    found = {n: e for n, e in found.items() if not n.startswith("gradient")}
+    assert max(found.values()) <= 1e-4, worst(found)
