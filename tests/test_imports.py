@@ -35,7 +35,8 @@ PUBLIC = {
     *("capsjax.caps", "capsjax.losses", "capsjax.neural"),
     # Plain data and figures, no mechanism:
     *("capsjax.graph.typed", "capsjax.graph.kinds", "capsjax.graph.files"),
-    "capsjax.compiler.plan",
+    *("capsjax.compiler.plan", "capsjax.compiler.outline"),
+    *("capsjax.graph.errors", "capsjax.graph.topology"),
 }
 LIGHT = (
     *("optax", "pandas", "matplotlib", "sklearn", "typer", "rich", "tqdm"),

@@ -2,15 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
 from capsjax.caps import Cap, equinox
 from capsjax.compiler.compile import Typable
 from capsjax.compiler.compile import compile as compile_graph
 from capsjax.compiler.groups.explain import group_lines, schedule_lines
 from capsjax.compiler.network import Network
-from capsjax.compiler.outline import Copies, Item, outline, relative
-from capsjax.compiler.parameters import tensor_shapes
+from capsjax.compiler.outline import Copies, Item, count_words, held, relative
 from capsjax.compiler.plan import flops, residual_bytes
 from capsjax.compiler.text import table
 from capsjax.graph.declaration import Graph
@@ -89,26 +88,6 @@ def explain(graph: Graph | Typable | Network) -> Explanation:
     return Explanation("\n".join(lines))
 
 
-def count_words(typed: TypedGraph) -> str:
-    """How many parameters there are, and running statistics, if any."""
-    count = typed.parameter_count
-    text = f"{count:,} parameters, {4 * count:,} bytes in float32"
-    shapes = [
-        shape
-        for capsule in typed.capsules
-        if isinstance(capsule, TypedCapsule)
-        for shape in capsule.state_shapes.values()
-    ]
-    statistics = sum(math.prod(shape) for shape in shapes)
-    return f"{text}; {statistics:,} running statistics" if shapes else text
-
-
-def held(typed: TypedGraph, figures: Callable[[str], Hashable]) -> tuple[Item, ...]:
-    """The capsules of a graph as its blocks hold them."""
-    names = [capsule.name for capsule in typed.capsules]
-    return outline(names, getattr(typed.graph, "uses", ()), figures)
-
-
 def _stage_lines(typed: TypedGraph) -> list[str]:
     lines = []
     for name, shape in typed.inputs:
@@ -119,7 +98,7 @@ def _stage_lines(typed: TypedGraph) -> list[str]:
     def figures(name: str) -> Hashable:
         capsule = capsules[name]
         kinds = [str(edge.weighting) for edge in getattr(capsule, "edges", ())]
-        return capsule.parameter_count, tensor_shapes(capsule), str(kinds)
+        return capsule.parameter_count, capsule.shapes, str(kinds)
 
     def write(items: Iterable[Item], within: str, indent: str) -> None:
         for item in items:
@@ -219,7 +198,7 @@ def _plan_lines(net: Network) -> list[str]:
         )
         for capsule in typed.capsules
     }
-    shapes = {capsule.name: tensor_shapes(capsule) for capsule in typed.capsules}
+    shapes = {capsule.name: capsule.shapes for capsule in typed.capsules}
 
     def write(items: Iterable[Item], within: str, indent: str) -> None:
         for item in items:

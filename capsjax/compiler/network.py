@@ -357,7 +357,7 @@ class Network:
     def shapes(self) -> dict[str, CapsuleShapes]:
         """Shapes of U and Y of every capsule by name, per example."""
         return {
-            capsule.name: CapsuleShapes(*parameters.tensor_shapes(capsule))
+            capsule.name: CapsuleShapes(*capsule.shapes)
             for capsule in self.typed.capsules
         }
 

@@ -1,10 +1,12 @@
 """The capsules of a graph as its blocks hold them, equal copies in a row as one."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from capsjax.graph.declaration import Use
+from capsjax.graph.typed import TypedCapsule, TypedGraph
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,3 +112,23 @@ def _alike(item: Item, use: Use, figures: Callable[[str], Hashable]) -> Hashable
 def relative(name: str, within: str) -> str:
     """A name as it is written inside a use of a block."""
     return name.removeprefix(f"{within}/") if within else name
+
+
+def count_words(typed: TypedGraph) -> str:
+    """How many parameters there are, and running statistics, if any."""
+    count = typed.parameter_count
+    text = f"{count:,} parameters, {4 * count:,} bytes in float32"
+    shapes = [
+        shape
+        for capsule in typed.capsules
+        if isinstance(capsule, TypedCapsule)
+        for shape in capsule.state_shapes.values()
+    ]
+    statistics = sum(math.prod(shape) for shape in shapes)
+    return f"{text}; {statistics:,} running statistics" if shapes else text
+
+
+def held(typed: TypedGraph, figures: Callable[[str], Hashable]) -> tuple[Item, ...]:
+    """The capsules of a graph as its blocks hold them."""
+    names = [capsule.name for capsule in typed.capsules]
+    return outline(names, getattr(typed.graph, "uses", ()), figures)

@@ -29,14 +29,6 @@ _MOST_FAULTS = 20
 """A group has thousands of parameters, which may all be missing."""
 
 
-def tensor_shapes(capsule: TypedCapsule | TypedGroup) -> tuple[Shape, Shape]:
-    """Shapes of U and Y, per example; a group's are those of all members."""
-    if isinstance(capsule, TypedGroup):
-        shape = (capsule.size, *capsule.unit)
-        return shape, shape
-    return capsule.total_input, capsule.output
-
-
 def parameter_shapes(typed: TypedGraph) -> dict[Name, Shape]:
     """The shape of every array of the compiled layout, in topological order."""
     shapes: dict[Name, Shape] = {}

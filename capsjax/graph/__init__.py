@@ -6,12 +6,14 @@ Nothing here knows JAX or any kind: kinds register themselves in three tables.
 from capsjax.graph.block import Block as Block
 from capsjax.graph.block import block as block
 from capsjax.graph.block import each as each
+from capsjax.graph.declaration import Bias as Bias
 from capsjax.graph.declaration import Capsule as Capsule
 from capsjax.graph.declaration import Edge as Edge
 from capsjax.graph.declaration import Graph as Graph
 from capsjax.graph.declaration import Incoming as Incoming
 from capsjax.graph.declaration import Input as Input
 from capsjax.graph.declaration import Node as Node
+from capsjax.graph.declaration import Use as Use
 from capsjax.graph.declaration import capsule as capsule
 from capsjax.graph.declaration import edge as edge
 from capsjax.graph.declaration import input as input

@@ -82,6 +82,11 @@ class TypedCapsule:
         return (self.name,)
 
     @property
+    def shapes(self) -> tuple[Shape, Shape]:
+        """Shapes of U and Y."""
+        return self.total_input, self.output
+
+    @property
     def state_shapes(self) -> dict[str, Shape]:
         """Shapes of what the capsule function carries from step to step."""
         return self.cap.state_shapes(self.total_input)
@@ -179,6 +184,12 @@ class TypedGroup:
     def size(self) -> int:
         """Number of members."""
         return len(self.cap_of)
+
+    @property
+    def shapes(self) -> tuple[Shape, Shape]:
+        """Shapes of U and Y of all members."""
+        shape = (self.size, *self.unit)
+        return shape, shape
 
     @property
     def outer(self) -> int:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from capsjax.compiler import Network, compile
-from capsjax.graph import Graph
-from capsjax.graph.declaration import Input
+from capsjax.compiler import Network
+from capsjax.compiler import compile as compile_graph
+from capsjax.graph import Graph, Input
 from capsjax.view.picture import Picture
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _decode(
 ) -> np.ndarray:
     """The output for each vector in place of the capsule's Y."""
     behind = _behind(net, capsule, output)
-    decoder = compile(behind)
+    decoder = compile_graph(behind)
     own = {each.name for each in behind.capsules}
     own |= {each.name for each in behind.inputs if each.learned}
     own |= {e.weight for each in behind.capsules for e in each.edges if e.weight}

@@ -3,10 +3,8 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from capsjax.compiler.explain import held
-from capsjax.compiler.outline import Copies, Item
-from capsjax.compiler.parameters import tensor_shapes
-from capsjax.graph.declaration import Use
+from capsjax.compiler.outline import Copies, Item, held
+from capsjax.graph import Use
 from capsjax.graph.errors import nearest
 from capsjax.graph.topology import topological_order
 from capsjax.graph.typed import TypedGraph
@@ -46,7 +44,7 @@ def fold(typed: TypedGraph, expand: bool | Sequence[str]) -> Folded:
 
     def figures(name: str):
         capsule = capsules[name]
-        return capsule.parameter_count, tensor_shapes(capsule)
+        return capsule.parameter_count, capsule.shapes
 
     found = Folded({}, {})
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from capsjax.compiler import Network
 from capsjax.compiler import compile as compile_graph
-from capsjax.compiler.explain import count_words, held
-from capsjax.compiler.outline import Copies, Item, relative
+from capsjax.compiler.outline import Copies, Item, count_words, held, relative
 from capsjax.compiler.plan import flops
 from capsjax.graph import Graph
 from capsjax.graph.kinds import Shape

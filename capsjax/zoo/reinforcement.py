@@ -1,8 +1,7 @@
 """Networks that play: DQN, AlphaGo's policy and value networks, AlphaGo Zero."""
 
 import capsjax as cj
-from capsjax.graph import Graph
-from capsjax.graph.declaration import Bias
+from capsjax.graph import Bias, Graph
 from capsjax.zoo.registry import network
 
 
