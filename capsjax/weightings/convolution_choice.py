@@ -20,11 +20,37 @@ derivative -> this algorithm):
 | dw     | groups of one channel                | shifts    | depthwise: 75 -> 6.5 ms  |
 | y, dw  | three dimensions and a stride        | patches   | dw, 3x3x3: 35 -> 5 ms    |
 | dx, dw | other groups                         | dense     | dw, 8: 1460 -> 15 ms     |
+| any    | 3x3 or 5x5, stride 1, where the rule | winograd4 | see below                |
+|        | of costs says so                     | winograd6 |                          |
 | any    | otherwise                            | lax       |                          |
 
 Here y is the output, dx and dw the gradients of input and kernel, C and Q the channels
-of input and output, s the stride. The algorithms stand in `convolution_kernels` and
-`convolution_shifts`.
+of input and output, s the stride. The algorithms stand in `convolution_kernels`,
+`convolution_shifts` and `convolution_winograd`.
+
+Winograd's algorithm with tiles of n x n inputs is chosen where it costs the least, in
+multiplications of a matrix product:
+
+    n^2 (T C Q + 50 C Q + 9 n T (C + Q))     T tiles: products, and transforms of
+                                             the kernel and of the tiles
+    1.5 r^2 P C Q                            `lax`: P outputs, r x r taps
+
+Milliseconds for y, dx, dw of 3x3 (the last: 5x5) with equal padding, and the choice:
+
+| batch, shape, features | XLA's            | winograd4        | winograd6        |   |
+|------------------------|------------------|------------------|------------------|---|
+| 32, 32x32x64, 64       | 25, 26, 28       | 14, 16, 28       | 10, 12, 12       | 6 |
+| 32, 16x16x128, 128     | 18, 19, 22       | 8, 9, 11         | 8, 8, 7          | 6 |
+| 32, 8x8x256, 256       | 20, 20, 22       | 9, 10, 10        | 6, 8, 8          | 6 |
+| 32, 4x4x512, 512       | 18, 20, 20       | 10, 8, 11        | 9, 10, 9         | 4 |
+| 8, 28x28x96, 128       | 12, 12, 13       | 6, 6, 6          | 5, 5, 4          | 6 |
+| 8, 7x7x160, 320        | 3.0, 5.2, 3.8    | 3.0, 2.6, 2.9    | 2.3, 2.6, 2.6    | 6 |
+| 32, 32x32x32, 32       | 7, 7, 9          | 6, 6, 10         | 4, 5, 5          | 6 |
+| 16, 32x32x200, 12      | 14, 9, 20        | 8, 10, 11        | 9, 8, 12         | 6 |
+| 16, 32x32x48, 12       | 2.8, 2.2, 4.9    | 3.1, 2.0, 2.9    | 2.5, 1.9, 2.5    |   |
+| 32, 32x32x16, 16       | 3.1, 1.7, 2.7    |                  | 4.0, 4.1, 3.9    |   |
+| 1, 8x8x256, 256        | 1.0, 1.4, 1.0    | 0.8, 0.8, 1.0    | 1.2, 1.0, 1.5    |   |
+| 16, 27x27x64, 192      | 54, 82, 50       |                  | 32, 38, 44       | 6 |
 """
 
 import math
@@ -78,9 +104,9 @@ def forward_algorithm(x_shape: Shape, w_shape: Shape, geometry: Geometry) -> str
     out = geometry.output(x_shape[1:-1], window)
     elements = x_shape[0] * math.prod(out) * taps * c
     wide = c >= 256 and taps >= 25 and elements <= _PATCHES_LIMIT
-    if wide or _is_strided_volume(geometry):
-        return "patches"
-    return _winograd(x_shape[0], out, w_shape, geometry) or "lax"
+    if winograd := _winograd(x_shape[0], out, w_shape, geometry):
+        return winograd
+    return "patches" if wide or _is_strided_volume(geometry) else "lax"
 
 
 def input_gradient_algorithm(x_shape: Shape, w_shape: Shape, geometry: Geometry) -> str:
