@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _GAP = 2  # pixels between two images
 _INCH = 0.55  # of an image's side
-_LEFT, _BELOW = 1.1, 0.3  # inches, for names and amounts
+_LEFT = 1.1  # inches, for names
 _INK = "#1f2933"
 
 
@@ -55,14 +55,14 @@ def reconstructions(
         >>> params, state = net.init(jax.random.key(0))
         >>> images = cj.load_data("digits").test.inputs[:8]
         >>> cj.view.reconstructions(net, params, state, {"image": images})
-        <picture of 5.6 x 1.5 inches>
+        <picture of 5.6 x 1.3 inches>
 
     Source: Sabour, Frosst & Hinton, arXiv 1710.09829, Figure 3.
     """
     _require(net, output, image)
     outputs, _ = net.apply(params, state, inputs)
     rows = [np.asarray(inputs[image]), np.asarray(outputs[output])]
-    figure, axes, (across, down) = _grid(rows)
+    figure, axes, (_, down) = _grid(rows, below=0.1)
     axes.set_yticks(down, [image, output])
     axes.set_xticks([])
     return Picture(figure)
@@ -143,7 +143,7 @@ def perturbations(
     images = _decode(net, params, state, inputs, capsule, output, changed)
     rows = list(images.reshape(len(chosen), steps, *images.shape[1:]))
 
-    figure, axes, (across, down) = _grid(rows)
+    figure, axes, (across, down) = _grid(rows, below=0.3)
     axes.set_yticks(down, [f"dimension {each}" for each in chosen])
     axes.set_xticks(across, [f"{amount:+.2f}" for amount in amounts])
     return Picture(figure)
@@ -218,9 +218,12 @@ def _require(net: Network, output: str, image: str | None = None) -> None:
 
 
 def _grid(
-    rows: Sequence[np.ndarray],
+    rows: Sequence[np.ndarray], below: float
 ) -> "tuple[Any, Axes, tuple[np.ndarray, np.ndarray]]":
-    """Rows of images on one sheet, and where their middles are: across, down."""
+    """Rows of images on one sheet, and where their middles are: across, down.
+
+    `below` is the room for names under the columns, in inches.
+    """
     from matplotlib.figure import Figure
 
     count, height, width, _ = rows[0].shape
@@ -235,9 +238,9 @@ def _grid(
             sheet[place] = np.clip(image, 0, 1)
     # Placed by hand: a layout engine would move an image a little with each drawing.
     inner = _INCH * count, _INCH * len(rows) * height / width
-    size = inner[0] + _LEFT + 0.1, inner[1] + _BELOW + 0.1
+    size = inner[0] + _LEFT + 0.1, inner[1] + below + 0.1
     figure = Figure(figsize=size, facecolor="white")
-    place = _LEFT / size[0], _BELOW / size[1], inner[0] / size[0], inner[1] / size[1]
+    place = _LEFT / size[0], below / size[1], inner[0] / size[0], inner[1] / size[1]
     axes = figure.add_axes(place)
     axes.imshow(sheet, interpolation="nearest")
     axes.spines[:].set_visible(False)
