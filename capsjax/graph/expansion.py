@@ -86,18 +86,23 @@ class Expansion:
             return problem
         origin = self.origins[int(path[1])]
         steps: Path = (*origin, *path[2:])
-        value, found = self.given, problem.found
+        value: Any = self.given
+        found = problem.found
         for i, step in enumerate(steps):
             if not isinstance(value, dict | list) or _is_parameter(value):
                 steps = steps[:i]
                 break
-            if isinstance(value, list):
-                value = value[step] if int(step) < len(value) else None
-            else:
-                value = value.get(step)
+            value = _inner(value, step)
         if _is_parameter(value):
             found += f", given by parameter {brief(value['parameter'])}"
         return dataclasses.replace(problem, path=steps, found=found)
+
+
+def _inner(value: Any, step: Any) -> Any:
+    """What stands at a key, or at a position; None if nothing does."""
+    if isinstance(value, list):
+        return value[step] if step < len(value) else None
+    return value.get(step)
 
 
 def _said_once(problems: list[Problem]) -> Problem:

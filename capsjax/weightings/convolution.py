@@ -13,7 +13,10 @@ from capsjax.graph.windows import Padding, explicit_padding, output_sizes
 from capsjax.materialize import materialize
 from capsjax.weightings import convolution_kernels as kernels
 from capsjax.weightings.base import Weighting, register_weighting
-from capsjax.weightings.convolution_choice import Geometry
+from capsjax.weightings.convolution_choice import (
+    Geometry,
+    weight_gradient_algorithm,
+)
 
 Sizes = Annotated[tuple[Count, ...], Len(1, 3)]
 
@@ -87,10 +90,12 @@ class Conv(Weighting):
         self, y: jax.Array, delta: jax.Array, w_shape: Shape
     ) -> jax.Array:
         geometry = self.geometry(y.shape[1:])
-        if math.prod(self.window) > 1:
+        algorithm = weight_gradient_algorithm(y.shape, w_shape, geometry)
+        if math.prod(self.window) > 1 and not algorithm.startswith("winograd"):
             # Kernels read both tap by tap or with axes exchanged, and XLA would compute
             # what is fused into such a read that way, too: a norm and a relu, or a sum
-            # over many readers. DenseNet's step took 1.2 of the time.
+            # over many readers. DenseNet's step took 1.2 of the time. (Winograd's
+            # transforms are written anyway; there it would cost 1.4 of the role's.)
             y, delta = materialize(y), materialize(delta)
         return kernels.weight_gradient(y, delta, w_shape, geometry)
 

@@ -158,7 +158,8 @@ def of_blocks():
 
 def names_drawn(graph, **settings):
     (axes,) = cj.view.draw(graph, **settings).figure.axes
-    return [text.get_text() for text in axes.texts if text.get_fontweight() == "bold"][1:]
+    bold = [text for text in axes.texts if text.get_fontweight() == "bold"]
+    return [text.get_text() for text in bold[1:]]
 
 
 def test_blocks_are_folded():
