@@ -94,7 +94,7 @@ class Expansion:
                 break
             value = _inner(value, step)
         if _is_parameter(value):
-            found += f", given by parameter {brief(value['parameter'])}"
+            found += f", given by parameter {brief(dict(value)['parameter'])}"
         return dataclasses.replace(problem, path=steps, found=found)
 
 
