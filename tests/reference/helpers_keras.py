@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -58,12 +59,17 @@ def _set_numbers(name: str) -> None:
 
 
 def _drawn(variable: Any, generator: np.random.Generator) -> np.ndarray:
-    """Weights by fan-in; scales below one."""
+    """Weights by fan-in; scales below one, small where a residual block adds up.
+
+    The last layer's are small, too: a softmax of large logits would hide differences.
+    """
     shape = tuple(variable.shape)
     if variable.path.endswith("gamma"):
-        return generator.uniform(0.5, 1.0, shape)
+        small = 0.3 if re.search(r"block\d+_3_bn", variable.path) else 1.0
+        return small * generator.uniform(0.5, 1.0, shape)
     fan_in = np.prod(shape[:-1]) if len(shape) > 1 else 100
-    return generator.standard_normal(shape) * (2 / fan_in) ** 0.5
+    small = 0.1 if "predictions" in variable.path else 1.0
+    return small * generator.standard_normal(shape) * (2 / fan_in) ** 0.5
 
 
 def _statistics(
