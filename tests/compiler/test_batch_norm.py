@@ -93,7 +93,9 @@ def test_gradients_are_those_of_autodiff(build, train):
     close(*found)
 
 
-@pytest.mark.parametrize(("build", "joined"), EXAMPLES.items(), ids=str)
+@pytest.mark.parametrize(
+    ("build", "joined"), EXAMPLES.items(), ids=[f.__name__ for f in EXAMPLES]
+)
 def test_y_is_kept_only_if_another_than_the_scale_reads_it(build, joined):
     plan = cj.compile(declared(build)).program.plan
     assert (("norm", "Y") not in plan.kept) == joined
