@@ -6,7 +6,7 @@ from capsjax.graph.kinds import Kind, LossKind, Shape, WeightingKind, kind_field
 from capsjax.graph.typed import TypedCapsule, TypedGroup
 
 # Settings that the shapes beside them show already.
-_IN_SHAPES = {"features", "shape", "capsules", "dimension", "offset", "size"}
+_IN_SHAPES = {"features", "shape", "capsules", "dimension", "offset", "size", "centers"}
 _LONGEST = 36
 
 

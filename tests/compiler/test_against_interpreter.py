@@ -94,7 +94,10 @@ ELSEWHERE = {
     *("cap adaptive_avg_pool", "cap attention", "cap group_norm", "cap layer_norm"),
     *("cap local_response_norm", "cap mask", "cap multiply", "cap rms_norm"),
     *("weighting conv_transpose", "weighting depthwise_conv", "weighting flip"),
-    *("weighting upsample", "pass batch"),
+    *("weighting upsample", "weighting cut", "weighting embed", "pass batch"),
+    *("cap equinox", "cap standardize", "cap dropout", "cap spatial_dropout"),
+    *("cap drop_path", "cap noise", "cap scaled_tanh", "cap radial_basis"),
+    *("loss huber", "loss sum_squared_error"),
 }
 """Not drawn: the suites of records hold these kinds, test_batch_pass the pass."""
 
@@ -121,7 +124,7 @@ def test_the_random_graphs_hold_everything():
     assert EVERYTHING - ELSEWHERE <= counts.keys()
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(graphs())
 def test_outputs_gradients_and_error_signals(graph):
     params, inputs, targets = problem(graph)

@@ -53,8 +53,8 @@ FAULTS = {
         dict(loss="margn"),
         "loss on 'y' (loss.kind)\n"
         "    found:    unknown kind 'margn'\n"
-        "    expected: one of binary_cross_entropy, cross_entropy, margin, "
-        "mean_squared_error\n"
+        "    expected: one of binary_cross_entropy, cross_entropy, huber, margin, "
+        "mean_squared_error, sum_squared_error\n"
         "    cure:     did you mean 'margin'?",
     ),
     "cap without its settings": (

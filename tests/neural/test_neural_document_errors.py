@@ -162,8 +162,8 @@ FAULTS = {
         "    cure:     nodes are numbered from 0, the inputs first\n"
         "2. loss on 'y' (loss.kind)\n"
         "    found:    unknown kind 'mean_squarederror'\n"
-        "    expected: one of binary_cross_entropy, cross_entropy, margin, "
-        "mean_squared_error\n"
+        "    expected: one of binary_cross_entropy, cross_entropy, huber, margin, "
+        "mean_squared_error, sum_squared_error\n"
         "    cure:     did you mean 'mean_squared_error'?",
     ),
     "readout": (

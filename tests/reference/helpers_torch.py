@@ -12,12 +12,15 @@ from helpers_equality import Arrays, Outcome, Reference
 torch = pytest.importorskip("torch")
 
 
-# torchvision's wheel is built for CUDA and lacks its operators elsewhere. None of the
-# networks needs them, but importing it, as transformers does, too, fails unless they
-# are declared; declarations live as long as their library.
-_LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
-for _name in ("nms", "qnms"):
-    _LIBRARY.define(f"{_name}(Tensor dets, Tensor scores, float threshold) -> Tensor")
+# torchvision's wheel is built for CUDA: beside a torch for CPU alone it lacks its
+# operators. None of the networks needs them, but importing it, as transformers does,
+# too, fails unless they are declared; declarations live as long as their library.
+if torch.version.cuda is None:
+    _LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
+    for _name in ("nms", "qnms"):
+        _LIBRARY.define(
+            f"{_name}(Tensor dets, Tensor scores, float threshold) -> Tensor"
+        )
 
 torchvision: Any = pytest.importorskip("torchvision")
 
