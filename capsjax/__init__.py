@@ -17,6 +17,7 @@ from capsjax.compiler import Network as Network
 from capsjax.compiler import Precision as Precision
 from capsjax.compiler import compile as compile
 from capsjax.compiler import explain as explain
+from capsjax.compiler import passes as passes
 from capsjax.graph import Graph as Graph
 from capsjax.graph import GraphError as GraphError
 from capsjax.graph import ShapeError as ShapeError

@@ -3,14 +3,16 @@
 Graph --check, infer--> typed graph --passes--> typed graph --plan--> Program
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol, get_args, runtime_checkable
 
 from capsjax.compiler.network import Backward, Network
-from capsjax.compiler.passes import run_passes
+from capsjax.compiler.passes import PIPELINE, Pass, run_passes
 from capsjax.compiler.plan import plan
 from capsjax.compiler.precision import Precision
 from capsjax.compiler.program import Program
 from capsjax.compiler.verify import verify_rules
+from capsjax.compiler.verify_passes import require_losses
 from capsjax.graph.checks import check as check_graph
 from capsjax.graph.declaration import Graph
 from capsjax.graph.errors import GraphError
@@ -31,6 +33,7 @@ def compile(
     *,
     backward: Backward = "exact",
     precision: Precision | None = None,
+    passes: Sequence[Pass] = PIPELINE,
     check: bool = True,
 ) -> Network:
     """Compiles a declared graph into pure functions.
@@ -47,6 +50,8 @@ def compile(
         precision: In which types parameters are kept, computed with and given out,
             such as `cj.Precision("bfloat16")`. Left out, all is in the type to which
             JAX promotes the parameters and inputs that are given.
+        passes: What rewrites the graph before it is lowered, in this order: fewer
+            passes, or also your own (`cj.passes.Pass`).
         check: Verify the compiler's invariants after each pass, and each kind's shape
             rule against its forward.
 
@@ -55,8 +60,10 @@ def compile(
 
     Raises:
         GraphError: A kind's shape rule and its forward disagree.
-        TypeError: What is given is no graph.
-        ValueError: Unknown backward; precision that is none.
+        CompilerError: A pass broke an invariant of the typed graph.
+        TypeError: What is given is no graph; a pass is none.
+        ValueError: Unknown backward; precision that is none; a loss that can't be
+            computed without a pass that is left out.
 
     Example:
         >>> import capsjax as cj, jax
@@ -96,7 +103,10 @@ def compile(
         typed = graph.typed()
     if check:
         verify_rules(typed)
-    stages = run_passes(typed, observable=False, check=check)
+    stages = run_passes(typed, passes, observable=False, check=check)
     last = stages[-1].typed
+    require_losses(last)
     program = Program(last, plan(last))
-    return Network(typed.graph, typed, tuple(stages), program, backward, precision)
+    return Network(
+        typed.graph, typed, tuple(stages), program, backward, precision, tuple(passes)
+    )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from capsjax.compiler import interpreter, parameters
 from capsjax.compiler.batch import take_batch, take_inputs
-from capsjax.compiler.passes import Stage, run_passes
+from capsjax.compiler.passes import PIPELINE, Pass, Stage, run_passes
 from capsjax.compiler.plan import plan
 from capsjax.compiler.precision import Precision, cast, common
 from capsjax.compiler.program import INFERENCE, Mode, Program
@@ -55,6 +55,7 @@ class Network:
         program: The lowered program.
         backward: "exact" or "autodiff".
         precision: The types of parameters, of the program and of outputs, if declared.
+        passes: The passes that made the program.
     """
 
     graph: Any
@@ -63,6 +64,7 @@ class Network:
     program: Program
     backward: Backward
     precision: Precision | None = None
+    passes: tuple[Pass, ...] = PIPELINE
 
     def init(self, key: jax.Array) -> tuple[Params, State]:
         """Draws the parameters.
@@ -434,7 +436,8 @@ class Network:
     @functools.cached_property
     def _observed(self) -> Program:
         """The program in which every capsule still stands."""
-        typed = run_passes(self.typed, observable=True, check=False)[-1].typed
+        stages = run_passes(self.typed, self.passes, observable=True, check=False)
+        typed = stages[-1].typed
         if typed == self.program.typed:
             return self.program  # whose groups are laid out already
         return Program(typed, plan(typed))

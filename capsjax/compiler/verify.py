@@ -8,7 +8,8 @@
 5. A group reads arrays of whole units, and its edges make no cycle.
 6. Outputs are capsules; losses stand on outputs.
 
-A breach is a defect of a pass, not of a declaration: `CompilerError`.
+A breach is a defect of a pass, not of a declaration: `CompilerError`. What a pass must
+keep of the graph that it was given, `capsjax.compiler.verify_passes` checks.
 """
 
 import functools
@@ -37,7 +38,7 @@ from capsjax.losses import PAIRS
 
 
 class CompilerError(AssertionError):
-    """A pass broke an invariant of the typed graph: a defect of capsjax."""
+    """A pass broke an invariant of the typed graph: a defect of the pass."""
 
 
 def verify(typed: TypedGraph, after: str) -> None:
