@@ -18,6 +18,7 @@ from capsjax.compiler import Precision as Precision
 from capsjax.compiler import compile as compile
 from capsjax.compiler import explain as explain
 from capsjax.compiler import passes as passes
+from capsjax.compiler.cache import use_cache as use_cache
 from capsjax.graph import Graph as Graph
 from capsjax.graph import GraphError as GraphError
 from capsjax.graph import ShapeError as ShapeError

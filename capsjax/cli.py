@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import capsjax as cj
+from capsjax.compiler.stored_step import stored_jit
+from capsjax.training.fit import fit_by
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,6 +39,17 @@ app = typer.Typer(
 )
 
 _INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
+
+Cache = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR",
+        envvar="CAPSJAX_CACHE",
+        help="Folder where compiled programs are kept for the next time, at most "
+        "2 GiB; [bold]off[/bold] for nowhere; left out, one among the user's caches.",
+        show_default=False,
+    ),
+]
 
 Spec = Annotated[
     str,
@@ -116,6 +129,7 @@ def train(
             show_default=False,
         ),
     ] = None,
+    cache: Cache = None,
 ) -> None:
     """Train a network with Adam and save the result.
 
@@ -136,6 +150,7 @@ def train(
             f"{spec} declares no loss, so that nothing can be trained; add {key} to "
             'the document, with a loss such as {"kind": "mean_squared_error"}'
         )
+    programs = cj.use_cache(cache)
     net = cj.compile(graph)
     examples = cj.load_data(data)
     folder = _folder(out, net, examples)
@@ -147,7 +162,14 @@ def train(
     )
     import optax  # here: --help shall not wait for it
 
-    run = cj.fit(
+    identity = f"{cj.content_hash(graph)}, adam, learning rate {learning_rate!r}"
+
+    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+        named = f"{function.__qualname__}, {identity}"
+        return stored_jit(function, named, programs)
+
+    run = fit_by(
+        compiled,
         net,
         examples,
         optimizer=optax.adam(learning_rate),

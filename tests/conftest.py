@@ -1,10 +1,14 @@
 """What all tests share: 64-bit numbers, hypothesis without chance, own registries."""
 
+import os
+
 import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
 from capsjax.graph.kinds import CAPS, LOSSES, WEIGHTINGS
+
+os.environ["CAPSJAX_CACHE"] = "off"  # also of the processes that tests start
 
 settings.register_profile(
     "capsjax",

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import jax
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -86,6 +88,30 @@ def test_train_numbers_its_folders_and_repeats_itself(run, document):
         for name in ("linear-digits", "linear-digits-2")
     )
     assert (first["digit"]["W"]["flat"] == second["digit"]["W"]["flat"]).all()
+
+
+def test_train_keeps_its_programs_and_finds_them_again(run, document, monkeypatch):
+    settings = "jax_persistent_cache_min_compile_time_secs", "jax_compilation_cache_dir"
+    before = {name: jax.config.values[name] for name in settings}
+    monkeypatch.setenv("CAPSJAX_CACHE", "programs")
+    stored = []
+    try:
+        for name in ("first", "second"):
+            result = run("train", document, "--epochs", "2", "--out", name)
+            assert result.exit_code == 0, result.output
+            files = sorted(Path("programs").glob("steps/*"))
+            stored.append([(path.name, path.stat().st_mtime_ns) for path in files])
+            assert list(Path("programs").glob("xla-*/*-cache"))
+    finally:
+        cj.use_cache("off")
+        for name, value in before.items():
+            jax.config.update(name, value)
+    assert stored[0] == stored[1] and len(stored[0]) == 2  # training and evaluation
+    first, second = (
+        Path(name, "parameters.safetensors").read_bytes()
+        for name in ("first", "second")
+    )
+    assert first == second
 
 
 def test_a_run_trained_can_be_shown(run, document):

@@ -41,7 +41,7 @@ PUBLIC = {
 LIGHT = (
     *("optax", "pandas", "matplotlib", "sklearn", "typer", "rich", "tqdm"),
     *("safetensors", "IPython", "fast_sugiyama", "networkx", "scipy.sparse"),
-    "equinox",
+    *("equinox", "platformdirs"),
 )
 
 

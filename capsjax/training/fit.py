@@ -10,6 +10,7 @@ import numpy as np
 
 from capsjax.compiler import Network
 from capsjax.compiler.batch import require_loss
+from capsjax.compiler.jit import jit
 from capsjax.training import metrics
 from capsjax.training.data import Data, Split
 from capsjax.training.dataset import (
@@ -24,6 +25,9 @@ from capsjax.training.run import Run
 from capsjax.training.step import optimizer_step
 
 _LOOK_EVERY = 0.25  # seconds between two looks at the device for the progress bar
+
+
+Compile = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def fit(
@@ -79,6 +83,40 @@ def fit(
         True
     """
     import optax  # here: it adds a quarter to the time of `import jax`
+
+    return fit_by(
+        lambda function: jit(function, donate_argnums=0),
+        net,
+        data,
+        validation=validation,
+        optimizer=optax.adam(1e-3) if optimizer is None else optimizer,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        params=params,
+        progress=progress,
+    )
+
+
+def fit_by(
+    compiled: Compile,
+    net: Network,
+    data: Data | Split | Mapping[str, Any],
+    *,
+    optimizer: Any,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    validation: Split | Mapping[str, Any] | None = None,
+    params: Any = None,
+    progress: bool = True,
+) -> Run:
+    """`fit`, whose programs are compiled by a given function.
+
+    Args:
+        compiled: `compiled(f)` compiles `f` and donates its first argument, to which
+            the result is equal in structure; the name of `f` says what it is.
+    """
     import pandas as pd
 
     _check_settings(net, epochs, batch_size)
@@ -86,10 +124,9 @@ def fit(
     train = bind(net, given, "data")
     test = validation if validation is not None else test
     held_out = None if test is None else bind(net, test, "validation")
-    optimizer = optax.adam(1e-3) if optimizer is None else optimizer
     carry = _initial(net, optimizer, seed, params)
-    step = _training_step(net, optimizer, train.on_device)
-    evaluate = _evaluation(net, held_out, batch_size)
+    step = compiled(_training_step(net, optimizer, train.on_device))
+    evaluate = _evaluation(compiled, net, held_out, batch_size)
     size = min(batch_size, len(train))
     rows, start = [], time.perf_counter()
     with _Bar(epochs * (len(train) // size), progress) as bar:
@@ -130,7 +167,7 @@ def _initial(net: Network, optimizer: Any, seed: int, params: Any) -> dict[str, 
 def _training_step(net: Network, optimizer: Any, on_device: bool) -> Callable[..., Any]:
     """`step(carry, batch)`; `step(carry, data, order, i)` with data on the device."""
 
-    def step(carry, batch):
+    def training_step(carry, batch):
         key, own = jax.random.split(carry["key"])
         given = carry["params"], carry["state"], carry["optimizer"]
         params, state, inner, loss, outputs = optimizer_step(
@@ -147,9 +184,9 @@ def _training_step(net: Network, optimizer: Any, on_device: bool) -> Callable[..
         }
 
     def gathered(carry, data, order, i):
-        return step(carry, take(data, order[i]))
+        return training_step(carry, take(data, order[i]))
 
-    return jax.jit(gathered if on_device else step, donate_argnums=0)
+    return gathered if on_device else training_step
 
 
 def _feeds(data: Dataset, order: np.ndarray) -> Iterator[tuple[Any, ...]]:
@@ -164,15 +201,15 @@ def _feeds(data: Dataset, order: np.ndarray) -> Iterator[tuple[Any, ...]]:
 
 
 def _evaluation(
-    net: Network, data: Dataset | None, batch_size: int
+    compiled: Compile, net: Network, data: Dataset | None, batch_size: int
 ) -> Callable[[Any], dict[str, float]]:
     """A function that measures the parameters in a carry on data."""
     if data is None:
         return lambda carry: {}
     indices, weights = covering(len(data), min(batch_size, len(data)))
 
-    @jax.jit
-    def add(sums, params, state, batch, weights):
+    @compiled
+    def evaluation_step(sums, params, state, batch, weights):
         losses, outputs = net.examples(params, state, batch)
         own = metrics.of_examples(net, losses, outputs, batch, weights)
         return {name: sums[name] + own[name] for name in own}
@@ -181,7 +218,7 @@ def _evaluation(
         sums = metrics.zero(net, evaluation=True)
         for rows, weight in zip(indices, weights, strict=True):
             batch = {name: array[rows] for name, array in data.arrays.items()}
-            sums = add(sums, carry["params"], carry["state"], batch, weight)
+            sums = evaluation_step(sums, carry["params"], carry["state"], batch, weight)
         return _averages(sums, len(data))
 
     return evaluate

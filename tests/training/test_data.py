@@ -81,6 +81,16 @@ def test_digits_are_the_same_bit_by_bit():
     )
 
 
+def test_digits_from_the_file_are_those_of_scikit_learn(monkeypatch):
+    found = load_data("digits")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    expected = load_data("digits")
+    for part in ("train", "test"):
+        for name in ("inputs", "targets"):
+            a, b = (getattr(getattr(d, part), name) for d in (found, expected))
+            assert a.dtype == b.dtype and (a == b).all()
+
+
 def test_digits_are_stratified_and_scaled():
     data = load_data("digits")
     assert data.train.inputs.min() == 0 and data.train.inputs.max() == 1

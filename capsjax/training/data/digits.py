@@ -1,5 +1,9 @@
 """Scikit-learn's handwritten digits: real images that need no download."""
 
+import importlib.util
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from capsjax.training.data.split import Data, Split, join
@@ -14,10 +18,7 @@ def read_digits() -> Data:
     Returns:
         1,442 examples to learn from and 355 to judge by.
     """
-    # Here and not above: scikit-learn takes longer to import than all of capsjax.
-    from sklearn.datasets import load_digits
-
-    pixels, labels = load_digits(return_X_y=True)
+    pixels, labels = _table()
     # Pixels are whole numbers from 0 to 16, so this is exact in float32.
     inputs = np.asarray(pixels, np.float32).reshape(-1, 8, 8, 1) / 16
     targets = np.asarray(labels, np.int32)
@@ -30,3 +31,20 @@ def read_digits() -> Data:
         Split(inputs[~test], targets[~test]),
         Split(inputs[test], targets[test]),
     )
+
+
+def _table() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and labels, from scikit-learn's file where it is in its usual place.
+
+    Importing scikit-learn would take longer than all else before the first step.
+    """
+    spec = importlib.util.find_spec("sklearn")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        path = Path(folder, "datasets", "data", "digits.csv.gz")
+        if path.exists():
+            table = np.loadtxt(path, delimiter=",", dtype=np.int32)
+            return table[:, :-1], table[:, -1]
+    from sklearn.datasets import load_digits
+
+    loaded: Any = load_digits()
+    return loaded.data, loaded.target
