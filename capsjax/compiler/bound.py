@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from capsjax.compiler.network import Network, Params, State
-from capsjax.compiler.parameters import state_shapes
+from capsjax.compiler.parameters import named_state_shapes
 from capsjax.graph.errors import listing
 
 
@@ -124,7 +124,7 @@ class BoundNetwork(equinox.Module):
 
     def _carrying(self) -> str:
         """Names of the capsules with running statistics."""
-        return listing(map(repr, state_shapes(self.net.program.typed)), 4)
+        return listing(map(repr, named_state_shapes(self.net.program.typed)), 4)
 
     def _inference(self) -> bool:
         if not isinstance(self.inference, bool):

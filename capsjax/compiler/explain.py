@@ -10,7 +10,7 @@ from capsjax.compiler.compile import compile as compile_graph
 from capsjax.compiler.groups.explain import group_lines, schedule_lines
 from capsjax.compiler.network import Network
 from capsjax.compiler.outline import Copies, Item, count_words, held, relative
-from capsjax.compiler.plan import flops, residual_bytes
+from capsjax.compiler.plan import RunPlan, copy_bytes, flops, residual_bytes
 from capsjax.compiler.text import table
 from capsjax.graph.declaration import Graph
 from capsjax.graph.typed import (
@@ -19,6 +19,7 @@ from capsjax.graph.typed import (
     TypedCapsule,
     TypedGraph,
     TypedGroup,
+    TypedRun,
 )
 from capsjax.weightings import Weighting
 
@@ -64,6 +65,7 @@ def explain(graph: Graph | Typable | Network) -> Explanation:
         pass batch: nothing to do
         pass pair_losses:
           h: softmax with cross_entropy computed from U
+        pass fold: nothing to do
         <BLANKLINE>
         plan: 40 bytes kept per example for the backward pass
           capsule  U     Y     parameters  kept  FLOPs
@@ -93,7 +95,7 @@ def _stage_lines(typed: TypedGraph) -> list[str]:
     for name, shape in typed.inputs:
         integers = ", integers" if name in typed.integers else ""
         lines.append(f"  {name}: Y {shape}{integers}")
-    capsules = {capsule.name: capsule for capsule in typed.capsules}
+    capsules = {capsule.name: capsule for capsule in typed.unfolded}
 
     def figures(name: str) -> Hashable:
         capsule = capsules[name]
@@ -165,6 +167,9 @@ def _by_jax(typed: TypedGraph) -> Iterator[str]:
             if _edge_by_jax(item.weighting, has_weight):
                 yield f"  {item.name}: edges of {item.weighting}"
             caps = item.caps
+        elif isinstance(item, TypedRun):
+            yield from _by_jax(item.body)
+            continue
         else:
             for edge in item.edges:
                 if _edge_by_jax(edge.weighting, edge.weight_shape is not None):
@@ -198,7 +203,8 @@ def _plan_lines(net: Network) -> list[str]:
         )
         for capsule in typed.capsules
     }
-    shapes = {capsule.name: capsule.shapes for capsule in typed.capsules}
+    runs = {run.name: run for run in typed.runs}
+    shapes = {capsule.name: capsule.shapes for capsule in typed.unfolded}
 
     def write(items: Iterable[Item], within: str, indent: str) -> None:
         for item in items:
@@ -206,14 +212,20 @@ def _plan_lines(net: Network) -> list[str]:
             own = [sum(column) for column in zip(*map(figures.get, names), strict=True)]
             if isinstance(item, Copies):
                 head = f"{indent}{item.title(within)}", "", ""
+            elif item in runs:
+                title = f"{relative(item, within)} ({runs[item].size} copies)"
+                head = f"{indent}{title}", "", ""
             else:
                 u, y = shapes[item]
                 head = f"{indent}{relative(item, within)}", str(u), str(y)
             rows.append((*head, *[f"{n:,}" for n in own]))
             if isinstance(item, Copies):
                 write(item.inner, item.name, indent + "  ")
+            elif item in runs:
+                made = net.program.plan.runs[item]
+                rows.extend(_copy_rows(runs[item], made, indent + "  "))
 
-    write(held(typed, lambda name: (figures[name], shapes[name])), "", "")
+    write(held(typed, lambda name: (figures[name], shapes.get(name))), "", "")
     for name, (_, edge) in typed.shared.items():
         count = math.prod(edge.weight_shape or ())
         rows.append((f"weight {name}", "", "", f"{count:,}", "0", "0"))
@@ -228,3 +240,17 @@ def _plan_lines(net: Network) -> list[str]:
     for group in net.program.groups.values():
         lines += ["", *schedule_lines(group)]
     return lines
+
+
+def _copy_rows(run: TypedRun, made: RunPlan, indent: str) -> Iterator[tuple[str, ...]]:
+    """The first copy of a run, and what it is given by the one before."""
+    kept = copy_bytes(run, made)
+    first = {own: names[0] for own, names in run.members.items()}
+    for each in run.carried:
+        shape = str(dict(run.body.inputs)[each.slot])
+        name = f"{indent}{first[each.output]} before"
+        yield name, "", shape, "0", f"{kept.get(each.slot, 0):,}", "0"
+    for capsule in run.body.alone:
+        own = capsule.parameter_count, kept.get(capsule.name, 0), flops(capsule)
+        shapes = map(str, capsule.shapes)
+        yield f"{indent}{first[capsule.name]}", *shapes, *[f"{n:,}" for n in own]

@@ -12,13 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from capsjax.compiler.program import (
-    INFERENCE,
-    Mode,
-    Tensors,
-    context_of,
-    weight_of,
-)
+from capsjax.compiler.mode import INFERENCE, Mode
+from capsjax.compiler.program import Tensors, context_of, weight_of
 from capsjax.graph.levels import levels
 from capsjax.graph.typed import TypedGraph, TypedGroup
 from capsjax.losses import PAIRS
@@ -46,10 +41,10 @@ def evaluate(
     output = dict(inputs)
     found = Tensors(total, output, {}, {})
     needed = set(typed.outputs)
-    for capsule in reversed(typed.capsules):
-        if not needed.isdisjoint(capsule.produces):
+    for capsule in reversed(typed.unfolded):
+        if not needed.isdisjoint(capsule.made):
             needed.update((capsule.name, *capsule.sources))
-    for capsule in typed.capsules:
+    for capsule in typed.unfolded:
         if capsule.name not in needed:
             continue
         if isinstance(capsule, TypedGroup):

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 
 from capsjax.compiler import interpreter, parameters
 from capsjax.compiler.batch import take_batch, take_inputs
+from capsjax.compiler.mode import INFERENCE, Mode
 from capsjax.compiler.passes import PIPELINE, Pass, Stage, run_passes
 from capsjax.compiler.plan import plan
 from capsjax.compiler.precision import Precision, cast, common
-from capsjax.compiler.program import INFERENCE, Mode, Program
+from capsjax.compiler.program import Program
 from capsjax.graph.errors import brief, listing
 from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import TypedGraph, TypedGroup
@@ -213,12 +214,18 @@ class Network:
         params, inputs = self._cast(params, inputs)
         if self.backward == "autodiff":
             named = parameters.by_name(self._used, params)
+            state = parameters.state_by_name(self._used, state)
             found = interpreter.deltas(self.typed, named, state, inputs, targets, mode)
         else:
             program = self._observed
-            params = self._observed_layout(params)
+            params, state = self._observed_layout(params, state)
             _, residuals = program.forward(params, state, inputs, targets, mode)
-            _, _, found = program.backward(residuals, jnp.ones(()), {}, True, train)
+            given = frozenset(inputs)
+            _, _, found = program.backward(
+                residuals, jnp.ones(()), {}, given, train, observe=True
+            )
+            for run in program.runs.values():
+                found |= run.split(found.pop(run.run.name, {}))
             for group in program.typed.groups:
                 if group.name in found:
                     rows = found.pop(group.name)
@@ -263,12 +270,16 @@ class Network:
         params, arrays = self._cast(params, take_inputs(self._used, inputs))
         if self.backward == "autodiff":
             named = parameters.by_name(self._used, params)
+            state = parameters.state_by_name(self._used, state)
             found = interpreter.evaluate(self.typed, named, state, arrays, mode)
             total, output = found.total, found.output
         else:
             program = self._observed
-            params = self._observed_layout(params)
-            total, output, *_ = program.evaluate(params, state, arrays, mode, True)
+            params, state = self._observed_layout(params, state)
+            total, output, *_ = program.evaluate(params, state, arrays, mode, "all")
+            for run in program.runs.values():
+                for table in (total, output):
+                    table |= run.split(table.pop(run.run.name))
             for group in program.typed.groups:
                 members = program.groups[group.name].members
                 tables = program.tables(group, state)
@@ -310,6 +321,39 @@ class Network:
         parameters.check_parameters(self._used, named, expected)
         given = {name: jnp.asarray(each) for name, each in parameters.flatten(named)}
         return parameters.compiled(self._used, given)
+
+    def named_state(self, state: State) -> dict[str, Any]:
+        """The state by name, whatever the compiled layout.
+
+        Args:
+            state: State in compiled layout.
+
+        Returns:
+            `{capsule: {name: array}}`, such as "mean" and "variance"; and the wiring of
+            neurons, as it is.
+
+        Raises:
+            ValueError: The state does not fit the network.
+        """
+        self._check_state(state)
+        return parameters.state_by_name(self._used, state)
+
+    def state_from_named(self, named: Mapping[str, Any]) -> State:
+        """State in compiled layout from state by name.
+
+        Args:
+            named: What `named_state` returns; arrays of any kind.
+
+        Returns:
+            State for this network.
+
+        Raises:
+            ValueError: All that is missing or of another shape, by name.
+        """
+        expected = parameters.named_state_shapes(self._used)
+        parameters.check_state(self._used, named, expected)
+        state = jax.tree.map(jnp.asarray, dict(named))
+        return parameters.compiled_state(self._used, state)
 
     def bind(self, params: Params, state: State) -> "BoundNetwork":
         """The network as an `equinox.Module` that holds parameters and state.
@@ -360,13 +404,17 @@ class Network:
         """Shapes of U and Y of every capsule by name, per example."""
         return {
             capsule.name: CapsuleShapes(*capsule.shapes)
-            for capsule in self.typed.capsules
+            for capsule in self.typed.unfolded
         }
 
     def _check(self, params: Params, state: State) -> None:
         expected = parameters.parameter_shapes(self._used)
         parameters.check_parameters(self._used, params, expected)
-        parameters.check_state(self._used, state)
+        self._check_state(state)
+
+    def _check_state(self, state: State) -> None:
+        expected = parameters.state_shapes(self._used)
+        parameters.check_state(self._used, state, expected)
         for group in self._used.groups:
             if not group.members:
                 self._check_wiring(group, state)
@@ -390,11 +438,10 @@ class Network:
                 "are different programs; under jax.jit make it static "
                 '(static_argnames="train")'
             )
-        drawing = [n for n, cap in self._used.caps.items() if cap.draws]
-        if not train or not drawing:
+        if not train or not self._drawing:
             return Mode(train)
         if key is None:
-            names = listing(map(repr, drawing), 4)
+            names = listing(map(repr, self._drawing), 4)
             raise ValueError(
                 f"network {self.graph.name!r} draws in training, in {names}; found no "
                 "key; expected key=jax.random.key(...), a new one for each step; or "
@@ -423,6 +470,15 @@ class Network:
             "that net.init(key) returns beside the parameters; cure: pass that state on"
         )
 
+    @functools.cached_property
+    def _drawing(self) -> list[str]:
+        """Names of the capsules that draw in training."""
+        drawing = [name for name, cap in self._used.caps.items() if cap.draws]
+        for run in self._used.runs:
+            for own, cap in run.body.caps.items():
+                drawing += run.members[own] if cap.draws else ()
+        return drawing
+
     @property
     def _used(self) -> TypedGraph:
         return self.program.typed
@@ -442,12 +498,17 @@ class Network:
             return self.program  # whose groups are laid out already
         return Program(typed, plan(typed))
 
-    def _observed_layout(self, params: Params) -> Params:
-        """Parameters as `_observed` takes them: its groups may be others."""
+    def _observed_layout(self, params: Params, state: State) -> tuple[Params, State]:
+        """Parameters and state as `_observed` takes them: its groups may be others."""
         if self._observed is self.program:
-            return params
+            return params, state
         named = dict(parameters.flatten(parameters.by_name(self._used, params)))
-        return parameters.compiled(self._observed.typed, named)
+        by_name = parameters.state_by_name(self._used, state)
+        typed = self._observed.typed
+        return (
+            parameters.compiled(typed, named),
+            parameters.compiled_state(typed, by_name),
+        )
 
     def __repr__(self) -> str:
         return (
@@ -483,7 +544,8 @@ def differentiable(program: Program, train: bool) -> Callable[..., Any]:
 
     @jax.custom_vjp
     def run(params, state, inputs, targets, key):
-        return program.forward(params, state, inputs, targets, Mode(train, key))[0]
+        mode = Mode(train, key)
+        return program.forward(params, state, inputs, targets, mode, "nothing")[0]
 
     def forward(params, state, inputs, targets, key):
         wanted = _Wanted(_any_perturbed(inputs), _any_perturbed(targets))
@@ -498,8 +560,9 @@ def differentiable(program: Program, train: bool) -> Callable[..., Any]:
         d_loss, d_outputs, _ = cotangents  # state is not differentiated
         d_outputs = {n: d for n, d in d_outputs.items() if not _is_zero(d)}
         d_loss = None if _is_zero(d_loss) else d_loss
+        asked = frozenset(inputs) if wanted.inputs else frozenset()
         d_params, d_inputs, _ = program.backward(
-            residuals, d_loss, d_outputs, wanted.inputs, train
+            residuals, d_loss, d_outputs, asked, train
         )
         all_inputs = {
             name: _input_gradient(array, d_inputs.get(name))
@@ -550,8 +613,13 @@ def _interpreted(
     targets,
     mode: Mode = INFERENCE,
 ):
-    named, fixed = parameters.by_name(used, params), jax.lax.stop_gradient(state)
+    named = parameters.by_name(used, params)
+    fixed = parameters.state_by_name(used, jax.lax.stop_gradient(state))
     loss, outputs, new = interpreter.run(typed, named, fixed, inputs, targets, mode)
+    if mode.train:  # the interpreter evaluates what some pass may have dropped
+        carried = parameters.named_state_shapes(used)
+        new = {name: own for name, own in new.items() if name in carried}
+        new = parameters.compiled_state(used, new)
     return loss, outputs, _updated(state, new, mode)
 
 

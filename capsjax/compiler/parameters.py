@@ -2,11 +2,13 @@
 
 The compiled layout is `{capsule: {"B": array, "W": {edge key: array}}}`, with "cap" for
 parameters of the capsule function's own; capsules without parameters do not appear. A
-group's parameters are stacked: B of its members, W of its "edges". It is an ordinary
-pytree. Names do not depend on it: by name, parameters of a group's members stand as if
-each were a capsule alone.
+group's parameters are stacked: B of its members, W of its "edges"; and so are those of
+a run, those of all copies under the name of the body's capsule and the first one's
+keys. It is an ordinary pytree. Names do not depend on it: by name, parameters stand as
+if each capsule were alone. State is laid out, and named, alike.
 """
 
+import functools
 import math
 import zlib
 from collections.abc import Iterator, Mapping
@@ -18,7 +20,13 @@ import numpy as np
 
 from capsjax.graph.errors import brief, nearest
 from capsjax.graph.kinds import Shape
-from capsjax.graph.typed import TypedCapsule, TypedEdge, TypedGraph, TypedGroup
+from capsjax.graph.typed import (
+    TypedCapsule,
+    TypedEdge,
+    TypedGraph,
+    TypedGroup,
+    TypedRun,
+)
 
 Params = dict[str, Any]
 Name = tuple[str, ...]
@@ -40,6 +48,9 @@ def parameter_shapes(typed: TypedGraph) -> dict[Name, Shape]:
                 count = len(capsule.edge_sources)
                 shapes[(capsule.name, "W", "edges")] = (count, *capsule.weight_shape)
             continue
+        if isinstance(capsule, TypedRun):
+            shapes |= _stacked_shapes(capsule)
+            continue
         if capsule.bias_shape is not None:
             shapes[(capsule.name, "B")] = capsule.bias_shape
         for edge in capsule.edges:
@@ -48,6 +59,15 @@ def parameter_shapes(typed: TypedGraph) -> dict[Name, Shape]:
         for own, shape in capsule.cap_shapes.items():
             shapes[(capsule.name, "cap", own)] = shape
     return shapes
+
+
+def _stacked_shapes(run: TypedRun) -> dict[Name, Shape]:
+    """Shapes of a run's parameters, shared weights among them, in compiled layout."""
+    shared = run.body.shared
+    return {
+        name: shape if name[0] in shared else (run.size, *shape)
+        for name, shape in parameter_shapes(run.body).items()
+    }
 
 
 def weight_name(capsule: TypedCapsule, edge: TypedEdge) -> Name:
@@ -59,31 +79,63 @@ def weight_name(capsule: TypedCapsule, edge: TypedEdge) -> Name:
 
 def state_shapes(typed: TypedGraph) -> dict[str, dict[str, Shape]]:
     """Shapes of what capsule functions carry from step to step, by capsule."""
-    found = {
-        capsule.name: capsule.state_shapes
-        for capsule in typed.capsules
-        if isinstance(capsule, TypedCapsule)
-    }
+    found = {capsule.name: capsule.state_shapes for capsule in typed.alone}
+    for run in typed.runs:
+        for name, shapes in state_shapes(run.body).items():
+            found[name] = {key: (run.size, *shape) for key, shape in shapes.items()}
     return {name: shapes for name, shapes in found.items() if shapes}
+
+
+def named_state_shapes(typed: TypedGraph) -> dict[str, dict[str, Shape]]:
+    """The same, whatever the layout."""
+    found = state_shapes(typed)
+    for run in typed.runs:
+        for own, shapes in state_shapes(run.body).items():
+            del found[own]
+            found |= dict.fromkeys(run.members[own], shapes)
+    return found
 
 
 def initial_state(typed: TypedGraph, dtype: Any) -> dict[str, Params]:
     """What capsule functions carry before the first step, by capsule."""
-    return {
+    found = {
         capsule.name: capsule.cap.initial_state(capsule.total_input, dtype)
-        for capsule in typed.capsules
-        if isinstance(capsule, TypedCapsule) and capsule.state_shapes
+        for capsule in typed.alone
+        if capsule.state_shapes
     }
+    for run in typed.runs:
+        for name, own in initial_state(run.body, dtype).items():
+            found[name] = {k: jnp.stack([a] * run.size) for k, a in own.items()}
+    return found
+
+
+def state_by_name(typed: TypedGraph, state: Mapping[str, Any]) -> Params:
+    """State by name from that in compiled layout; wiring stays as it is."""
+    found = dict(state)
+    for run in typed.runs:
+        for own in state_shapes(run.body):
+            stacked = found.pop(own)
+            for at, name in enumerate(run.members[own]):
+                found[name] = {key: array[at] for key, array in stacked.items()}
+    return found
+
+
+def compiled_state(typed: TypedGraph, named: Mapping[str, Any]) -> Params:
+    """State in compiled layout from that by name, none missing."""
+    found = dict(named)
+    for run in typed.runs:
+        for own, shapes in state_shapes(run.body).items():
+            each = [found.pop(name) for name in run.members[own]]
+            found[own] = {key: jnp.stack([a[key] for a in each]) for key in shapes}
+    return found
 
 
 def named_shapes(typed: TypedGraph) -> dict[Name, Shape]:
     """The shape of every parameter by name, whatever the layout."""
     shapes = parameter_shapes(typed)
-    for group in typed.groups:
-        if group.members:
-            for name in own_names(group):
-                shapes.pop(name, None)
-            shapes |= {name: shape for name, shape, *_ in _pieces(group)}
+    for name, shape, own, _ in _pieces(typed):
+        shapes.pop(own, None)
+        shapes[name] = shape
     return shapes
 
 
@@ -92,8 +144,35 @@ def own_names(group: TypedGroup) -> tuple[Name, Name]:
     return (group.name, "B"), (group.name, "W", "edges")
 
 
-def _pieces(group: TypedGroup) -> Iterator[tuple[Name, Shape, Name, int]]:
-    """A group's parameters one by one: name, shape, the array they stand in, where."""
+Piece = tuple[Name, Shape, Name, int]
+"""A parameter's name and shape, the array it stands in, and where."""
+
+
+def _pieces(typed: TypedGraph) -> Iterator[Piece]:
+    """The parameters that stand in stacks, one by one."""
+    for group in typed.groups:
+        if group.members:
+            yield from _pieces_of_group(group)
+    for run in typed.runs:
+        yield from _pieces_of_run(run)
+
+
+def _pieces_of_run(run: TypedRun) -> Iterator[Piece]:
+    shared = run.body.shared
+    shapes = parameter_shapes(run.body)
+    edges = [(c.name, edge.key) for c in run.body.alone for edge in c.edges]
+    for at, keys in enumerate(run.keys):
+        key = dict(zip(edges, keys, strict=True))
+        for own, shape in shapes.items():
+            if own[0] in shared:
+                continue
+            capsule, *rest = own
+            if rest[0] == "W":
+                rest[1] = key[capsule, rest[1]]
+            yield (run.members[capsule][at], *rest), shape, own, at
+
+
+def _pieces_of_group(group: TypedGroup) -> Iterator[Piece]:
     biases, weights = own_names(group)
     if group.bias_shape is not None:
         for number, member in enumerate(group.members):
@@ -107,23 +186,24 @@ def _pieces(group: TypedGroup) -> Iterator[tuple[Name, Shape, Name, int]]:
 def by_name(typed: TypedGraph, params: Mapping[str, Any]) -> Params:
     """Parameters by name from those in compiled layout."""
     arrays = dict(flatten(params))
-    for group in typed.groups:
-        if group.members:
-            pieces = list(_pieces(group))
-            arrays |= {name: arrays[own][at] for name, _, own, at in pieces}
-            for own in own_names(group):
-                arrays.pop(own, None)
-    return nest(arrays)
+    pieces = list(_pieces(typed))
+    found = {name: arrays[own][at] for name, _, own, at in pieces}
+    for own in {own for *_, own, _ in pieces}:
+        del arrays[own]
+    return nest(arrays | found)
 
 
 def compiled(typed: TypedGraph, named: Mapping[Name, Any]) -> Params:
-    """Parameters in compiled layout from arrays by name, none missing."""
+    """Parameters in compiled layout from arrays by name, none missing.
+
+    Those that stand in a stack already may be given as that.
+    """
     arrays = dict(named)
-    for group in typed.groups:
-        stacks: dict[Name, list[Any]] = {}
-        for name, _, own, _ in _pieces(group) if group.members else ():
+    stacks: dict[Name, list[Any]] = {}
+    for name, _, own, _ in _pieces(typed):
+        if own not in named:
             stacks.setdefault(own, []).append(arrays.pop(name))
-        arrays |= {own: jnp.stack(stack) for own, stack in stacks.items()}
+    arrays |= {own: jnp.stack(stack) for own, stack in stacks.items()}
     return nest({name: arrays[name] for name in parameter_shapes(typed)})
 
 
@@ -138,28 +218,69 @@ def initial_parameters(typed: TypedGraph, key: jax.Array, dtype: Any) -> Params:
         if isinstance(capsule, TypedGroup):
             members = _initial_members if capsule.members else _initial_neurons
             arrays |= members(capsule, key, dtype)
-            continue
-        if capsule.bias_shape is not None:
-            arrays[(capsule.name, "B")] = jnp.zeros(capsule.bias_shape, dtype)
-        for edge in capsule.edges:
-            name = weight_name(capsule, edge)
-            if edge.weight_shape is not None and name not in arrays:
-                own = _own_key(key, capsule.name, edge.key)
-                if edge.weight is not None:
-                    own = _own_key(key, edge.weight, "")
-                arrays[name] = edge.weighting.initial(
-                    own, edge.source_shape, capsule.cap.gain, dtype
-                )
-        if capsule.cap_shapes:
-            own = capsule.cap.initial_parameters(
-                _own_key(key, capsule.name, ""), capsule.total_input, dtype
-            )
-            arrays |= {(capsule.name, "cap", name): a for name, a in own.items()}
+        elif isinstance(capsule, TypedRun):
+            arrays |= _initial_copies(capsule, key, dtype)
+        else:
+            arrays |= _initial_own(capsule, key, dtype)
+    for name, (capsule, edge) in typed.shared.items():
+        arrays[(name, "W")] = edge.weighting.initial(
+            _own_key(key, name, ""), edge.source_shape, capsule.cap.gain, dtype
+        )
     return compiled(typed, arrays)
 
 
+def _initial_own(
+    capsule: TypedCapsule,
+    key: jax.Array,
+    dtype: Any,
+    numbers: Mapping[str, Any] | None = None,
+) -> dict[Name, jax.Array]:
+    """A capsule's own parameters; with numbers for keys in place of the names."""
+
+    def own_key(edge: str) -> jax.Array:
+        if numbers is None:
+            return _own_key(key, capsule.name, edge)
+        return jax.random.fold_in(key, numbers[edge])
+
+    arrays: dict[Name, jax.Array] = {}
+    if capsule.bias_shape is not None:
+        arrays[(capsule.name, "B")] = jnp.zeros(capsule.bias_shape, dtype)
+    for edge in capsule.edges:
+        if edge.weight_shape is not None and edge.weight is None:
+            arrays[weight_name(capsule, edge)] = edge.weighting.initial(
+                own_key(edge.key), edge.source_shape, capsule.cap.gain, dtype
+            )
+    if capsule.cap_shapes:
+        own = capsule.cap.initial_parameters(own_key(""), capsule.total_input, dtype)
+        arrays |= {(capsule.name, "cap", name): a for name, a in own.items()}
+    return arrays
+
+
+def _initial_copies(run: TypedRun, key: jax.Array, dtype: Any) -> dict[Name, jax.Array]:
+    """What the capsules of all copies would be given if each stood alone, stacked."""
+    keys = np.array(run.keys, object).reshape(run.size, -1)
+    arrays: dict[Name, jax.Array] = {}
+    at = 0
+    for capsule in run.body.alone:
+        names = run.members[capsule.name]
+        numbers = {"": [_number(name, "") for name in names]}
+        for edge in capsule.edges:
+            pairs = zip(names, keys[:, at], strict=True)
+            numbers[edge.key] = [_number(*pair) for pair in pairs]
+            at += 1
+        if capsule.parameter_count:
+            stacked = {k: np.array(each, np.uint32) for k, each in numbers.items()}
+            initial = functools.partial(_initial_own, capsule, key, dtype)
+            arrays |= jax.vmap(initial)(stacked)
+    return arrays
+
+
+def _number(capsule: str, edge: str) -> int:
+    return zlib.crc32(f"{capsule}#{edge}".encode())
+
+
 def _own_key(key: jax.Array, capsule: str, edge: str) -> jax.Array:
-    return jax.random.fold_in(key, zlib.crc32(f"{capsule}#{edge}".encode()))
+    return jax.random.fold_in(key, _number(capsule, edge))
 
 
 def _initial_members(
@@ -167,7 +288,7 @@ def _initial_members(
 ) -> dict[Name, jax.Array]:
     """What the members would be given if each stood alone."""
     arrays = {}
-    for name, shape, _, at in _pieces(group):
+    for name, shape, _, at in _pieces_of_group(group):
         if name[1] == "B":
             arrays[name] = jnp.zeros(shape, dtype)
         else:
@@ -277,13 +398,19 @@ def check_parameters(
         raise ValueError(f"parameters do not fit network {graph!r}:\n    {lines}")
 
 
-def check_state(typed: TypedGraph, state: Any) -> None:
+def check_state(
+    typed: TypedGraph, state: Any, expected: Mapping[str, Mapping[str, Shape]]
+) -> None:
     """Holds what capsule functions carry against what the network declares.
+
+    Args:
+        typed: The network.
+        state: State in compiled layout, or by name.
+        expected: `state_shapes` of the one, `named_state_shapes` of the other.
 
     Raises:
         ValueError: What is missing or of another shape, by name.
     """
-    expected = state_shapes(typed)
     given = state if isinstance(state, Mapping) else {}
     faults = []
     for capsule, shapes in expected.items():

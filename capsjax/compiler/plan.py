@@ -11,9 +11,17 @@ normalization), one rule gives the gradients of both: it reads U, and Y is not k
 import collections
 import dataclasses
 import math
+from collections.abc import Iterable, Mapping
 
 from capsjax import caps
-from capsjax.graph.typed import TypedCapsule, TypedEdge, TypedGraph, TypedGroup
+from capsjax.graph.typed import (
+    Carried,
+    TypedCapsule,
+    TypedEdge,
+    TypedGraph,
+    TypedGroup,
+    TypedRun,
+)
 from capsjax.weightings import ChannelScale, Identity
 
 Array = tuple[str, str]
@@ -29,12 +37,44 @@ class Plan:
         behind_parameters: Capsules whose error signal some parameter's gradient needs.
         same: Arrays that are another one: ("s2", "U") is ("c1", "Y").
         scaled: Capsules that standardize, whose only reader scales their channels.
+        runs: The plans of runs, by name.
     """
 
     kept: tuple[Array, ...]
     behind_parameters: frozenset[str]
     same: tuple[tuple[Array, Array], ...]
     scaled: frozenset[str]
+    runs: Mapping[str, "RunPlan"]
+
+    def array(self, name: str, which: str) -> Array:
+        """The array that a capsule's tensor is."""
+        return dict(self.same).get((name, which), (name, which))
+
+
+@dataclasses.dataclass(frozen=True)
+class RunPlan:
+    """What the loops of a run follow.
+
+    Attributes:
+        body: The plan of one copy.
+        stacked: The arrays of the body that are kept for every copy.
+        handed: What is carried and read by the backward pass of the copy that made it,
+            each with the array of the body that it is. It is kept once, as what the
+            next copy is given.
+    """
+
+    body: Plan
+    stacked: tuple[Array, ...]
+    handed: tuple[tuple[Carried, Array], ...]
+
+
+def behind(typed: TypedGraph, names: Iterable[str]) -> frozenset[str]:
+    """What depends on parameters, or on the given inputs; these among it."""
+    found = set(names)
+    for capsule in typed.capsules:
+        if capsule.learns or found.intersection(capsule.sources):
+            found.update((capsule.name, *capsule.made))
+    return frozenset(found)
 
 
 def plan(typed: TypedGraph) -> Plan:
@@ -46,14 +86,10 @@ def plan(typed: TypedGraph) -> Plan:
     Returns:
         The plan.
     """
-    behind: set[str] = set()
-    for capsule in typed.capsules:
-        if capsule.learns or behind.intersection(capsule.sources):
-            behind.add(capsule.name)
-            if isinstance(capsule, TypedGroup):
-                behind.update(writing.name for writing in capsule.writings)
+    learned = behind(typed, ())
     same = _aliases(typed)
-    scaled = _scaled(typed) & behind
+    scaled = _scaled(typed) & learned
+    runs = {run.name: _plan_run(run) for run in typed.runs}
     needed: dict[Array, None] = {}
     from_u = {loss.output for loss in typed.losses if loss.from_total_input}
     from_y = {loss.output for loss in typed.losses if not loss.from_total_input}
@@ -63,6 +99,9 @@ def plan(typed: TypedGraph) -> Plan:
             needed[(capsule.name, "Y")] = None
             if any("U" in cap.reads for cap in capsule.caps):
                 needed[(capsule.name, "U")] = None
+            continue
+        if isinstance(capsule, TypedRun):
+            needed |= dict.fromkeys(read_outside(capsule, runs[capsule.name]))
             continue
         for edge in capsule.edges:
             if edge.weight_shape is not None and edge.source not in scaled:
@@ -74,7 +113,31 @@ def plan(typed: TypedGraph) -> Plan:
         for read in reads:
             needed[(capsule.name, read)] = None
     kept = dict.fromkeys(same.get(array, array) for array in needed)
-    return Plan(tuple(kept), frozenset(behind), tuple(same.items()), scaled)
+    return Plan(tuple(kept), learned, tuple(same.items()), scaled, runs)
+
+
+def _plan_run(run: TypedRun) -> RunPlan:
+    body = plan(run.body)
+    given = {name for name, _ in run.body.inputs}
+    outputs = {each: body.array(each.output, "Y") for each in run.carried}
+    handed = {
+        each: array
+        for each, array in outputs.items()
+        if array in body.kept and array[0] not in given
+    }
+    kept = dict.fromkeys((each.slot, "Y") for each in handed)
+    kept |= dict.fromkeys(body.kept)
+    outside = {*handed.values(), *((name, "Y") for name in run.constants)}
+    stacked = tuple(array for array in kept if array not in outside)
+    return RunPlan(body, stacked, tuple(handed.items()))
+
+
+def read_outside(run: TypedRun, made: RunPlan) -> list[Array]:
+    """The arrays outside a run that its backward pass reads."""
+    last = run.last
+    read: list[Array] = [(last[each.output], "Y") for each, _ in made.handed]
+    constants: list[Array] = [(name, "Y") for name in run.constants]
+    return read + [array for array in constants if array in made.body.kept]
 
 
 def _scaled(typed: TypedGraph) -> frozenset[str]:
@@ -82,6 +145,9 @@ def _scaled(typed: TypedGraph) -> frozenset[str]:
     scaled = set()
     for capsule in typed.capsules:
         if isinstance(capsule, TypedGroup):
+            readers.update(capsule.sources)
+            continue
+        if isinstance(capsule, TypedRun):
             readers.update(capsule.sources)
             continue
         readers.update(edge.source for edge in capsule.edges)
@@ -97,23 +163,32 @@ def residual_bytes(typed: TypedGraph, made: Plan, item_size: int = 4) -> dict[st
     """Bytes kept per example for the backward pass, by capsule."""
     shapes = {(name, "Y"): shape for name, shape in typed.inputs}
     for capsule in typed.capsules:
+        shapes |= {(name, "Y"): shape for name, shape in capsule.made.items()}
         if isinstance(capsule, TypedGroup):
             rows = (capsule.outer + capsule.size, *capsule.unit)
             shapes[(capsule.name, "U")] = shapes[(capsule.name, "Y")] = rows
-            for each in capsule.writings:
-                shapes[(each.name, "Y")] = capsule.written(each)
-            continue
-        shapes[(capsule.name, "U")] = capsule.total_input
-        shapes[(capsule.name, "Y")] = capsule.output
+        elif isinstance(capsule, TypedCapsule):
+            shapes[(capsule.name, "U")] = capsule.total_input
     sizes: dict[str, int] = {}
     for array in made.kept:
         size = math.prod(shapes[array]) * item_size
         sizes[array[0]] = sizes.get(array[0], 0) + size
+    for run in typed.runs:
+        copy = copy_bytes(run, made.runs[run.name], item_size)
+        sizes[run.name] = run.size * sum(copy.values())
     return sizes
 
 
-def flops(capsule: TypedCapsule | TypedGroup) -> int:
+def copy_bytes(run: TypedRun, made: RunPlan, item_size: int = 4) -> dict[str, int]:
+    """Bytes kept per example and copy of a run, by capsule of the body, and slot."""
+    own = dataclasses.replace(made.body, kept=made.stacked)
+    return residual_bytes(run.body, own, item_size)
+
+
+def flops(capsule: TypedCapsule | TypedGroup | TypedRun) -> int:
     """Floating-point operations of the forward pass of a capsule for one example."""
+    if isinstance(capsule, TypedRun):
+        return capsule.size * sum(map(flops, capsule.body.capsules))
     if isinstance(capsule, TypedGroup):
         size = math.prod(capsule.unit)
         each = capsule.weighting.flops(capsule.unit)
@@ -134,7 +209,7 @@ def _aliases(typed: TypedGraph) -> dict[Array, Array]:
     """Arrays that are others, resolved to the first of them."""
     same: dict[Array, Array] = {}
     for capsule in typed.capsules:
-        if isinstance(capsule, TypedGroup) or not capsule.terms:
+        if not isinstance(capsule, TypedCapsule) or not capsule.terms:
             continue
         name, term = capsule.name, capsule.terms[0]
         alone = len(capsule.terms) == 1 and capsule.bias_shape is None

@@ -22,7 +22,6 @@ complete when H's turn comes, since every reader of H stands behind it.
 
 import dataclasses
 import functools
-import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -31,52 +30,36 @@ import jax.numpy as jnp
 
 from capsjax.caps.base import Context
 from capsjax.compiler.groups import GroupProgram
-from capsjax.compiler.plan import Plan
+from capsjax.compiler.mode import INFERENCE, Mode
+from capsjax.compiler.plan import Array, Plan, behind, read_outside
+from capsjax.compiler.runs import Keep, RunProgram
 from capsjax.graph.typed import (
     Concatenation,
     TypedCapsule,
     TypedEdge,
     TypedGraph,
     TypedGroup,
+    TypedRun,
 )
 from capsjax.losses import PAIRS
 
 Arrays = dict[str, jax.Array]
 
 
-class Mode(NamedTuple):
-    """How a program is run.
-
-    Attributes:
-        train: Whether batch statistics are taken and capsule functions draw.
-        key: A random key, of which each capsule that draws makes one of its own.
-    """
-
-    train: bool = False
-    key: Any = None
-
-    def key_of(self, capsule: TypedCapsule) -> Any:
-        """The capsule's own key, which depends on its name alone."""
-        if self.key is None or not self.train or not capsule.cap.draws:
-            return None
-        return jax.random.fold_in(self.key, zlib.crc32(capsule.name.encode()))
-
-
-INFERENCE = Mode()
-
-
 class Tensors(NamedTuple):
     """What a forward pass has computed.
 
     Attributes:
-        total: Total input U by capsule; of groups, buffers of rows.
-        output: Y by capsule, inputs among them.
+        total: Total input U by capsule; of groups, buffers of rows; of runs, those of
+            the body's capsules, stacked.
+        output: Y by capsule, inputs among them; of groups and runs likewise.
         state: New state of the capsules that carry some, by capsule.
-        drawn: Residuals of capsule functions beside U and Y, by capsule.
+        drawn: Residuals of capsule functions beside U and Y, by capsule; of runs,
+            all that their backward pass reads.
     """
 
-    total: Arrays
-    output: Arrays
+    total: dict[str, Any]
+    output: dict[str, Any]
     state: dict[str, Any]
     drawn: dict[str, Any]
 
@@ -92,6 +75,15 @@ class Program:
     def groups(self) -> dict[str, GroupProgram]:
         """The programs of the groups, by name."""
         return {group.name: GroupProgram.of(group) for group in self.typed.groups}
+
+    @functools.cached_property
+    def runs(self) -> dict[str, RunProgram]:
+        """The programs of the runs, by name."""
+        return {
+            run.name: RunProgram(run, made, Program(run.body, made.body))
+            for run in self.typed.runs
+            for made in (self.plan.runs[run.name],)
+        }
 
     def wiring(self) -> dict[str, Any]:
         """The wiring of neurons, by group, as it stands in the network's state."""
@@ -111,7 +103,7 @@ class Program:
         state: Any,
         inputs: Mapping[str, jax.Array],
         mode: Mode = INFERENCE,
-        keep_all: bool = False,
+        keep: Keep = "nothing",
     ) -> Tensors:
         """All that the forward pass computes.
 
@@ -120,25 +112,36 @@ class Program:
             state: State.
             inputs: Arrays by input name, batch axis first.
             mode: Training or inference.
-            keep_all: Whether groups keep U also if no backward rule reads it.
+            keep: What runs keep of each copy; with "all", groups keep U also if no
+                backward rule reads it.
 
         Returns:
             Tables by name.
         """
-        total: Arrays = {}
-        output: Arrays = {name: inputs[name] for name, _ in self.typed.inputs}
+        total: dict[str, Any] = {}
+        output: dict[str, Any] = {name: inputs[name] for name, _ in self.typed.inputs}
         tensors = Tensors(total, output, {}, {})
         for capsule in self.typed.capsules:
             with jax.named_scope(capsule.name):
                 if isinstance(capsule, TypedGroup):
                     group = self.groups[capsule.name]
                     tables = self.tables(capsule, state)
-                    keep = keep_all or group.keeps_total_input
+                    keep_u = keep == "all" or group.keeps_total_input
                     own = params.get(capsule.name, {})
-                    y, u = group.forward(own, tables, output, keep)
+                    y, u = group.forward(own, tables, output, keep_u)
                     output |= {capsule.name: y, **group.written(tables, y)}
                     if u is not None:
                         total[capsule.name] = u
+                    continue
+                if isinstance(capsule, TypedRun):
+                    run = self.runs[capsule.name]
+                    last, new, kept = run.forward(params, state, output, mode, keep)
+                    output.update(last)
+                    tensors.state.update(new)
+                    if keep == "all":
+                        total[capsule.name], output[capsule.name] = kept
+                    else:
+                        tensors.drawn[capsule.name] = kept
                     continue
                 u = total_input(capsule, params, output, inputs)
                 context = context_of(capsule, params, state, mode)
@@ -156,6 +159,7 @@ class Program:
         inputs: Mapping[str, jax.Array],
         targets: Any,
         mode: Mode = INFERENCE,
+        keep: Keep = "residuals",
     ):
         """The forward pass.
 
@@ -165,12 +169,13 @@ class Program:
             inputs: Arrays by input name, batch axis first.
             targets: Encoded targets by output name; None if no loss is asked for.
             mode: Training or inference.
+            keep: "nothing", where no backward pass follows.
 
         Returns:
             `(loss, outputs, new state), residuals`; the loss is None without targets,
             and only capsules that carry state stand in the new one.
         """
-        tensors = self.evaluate(params, state, inputs, mode)
+        tensors = self.evaluate(params, state, inputs, mode, keep)
         total, output = tensors.total, tensors.output
         outputs = {name: output[name] for name in self.typed.outputs}
         loss = None
@@ -180,10 +185,16 @@ class Program:
                 x.loss.weight * jnp.mean(each[x.output]) for x in self.typed.losses
             ]
             loss = sum(terms[1:], terms[0])
-        tables = {"U": total, "Y": output}
-        kept = {array: tables[array[1]][array[0]] for array in self.plan.kept}
+        kept = self.taken(tensors, self.plan.kept)
         residuals = kept, tensors.drawn, params, state, targets
         return (loss, outputs, tensors.state), residuals
+
+    def taken(
+        self, tensors: Tensors, arrays: tuple[Array, ...]
+    ) -> dict[Array, jax.Array]:
+        """Some of what a forward pass has computed."""
+        tables = {"U": tensors.total, "Y": tensors.output}
+        return {array: tables[array[1]][array[0]] for array in arrays}
 
     def target_gradient(
         self, residuals: Any, inputs: Arrays, d_loss: Any, mode: Mode
@@ -192,7 +203,7 @@ class Program:
         *_, params, state, targets = residuals
 
         def loss(targets):
-            return self.forward(params, state, inputs, targets, mode)[0][0]
+            return self.forward(params, state, inputs, targets, mode, "nothing")[0][0]
 
         return jax.vjp(loss, targets)[1](d_loss)[0]
 
@@ -214,8 +225,9 @@ class Program:
         residuals: Any,
         d_loss: Any,
         d_outputs: Arrays,
-        wanted_inputs: bool,
+        wanted_inputs: frozenset[str] = frozenset(),
         train: bool = False,
+        observe: bool = False,
     ):
         """The backward pass: the equations at the head of this file.
 
@@ -223,8 +235,9 @@ class Program:
             residuals: What `forward` returned.
             d_loss: Cotangent of the loss, or None.
             d_outputs: Cotangents of the outputs; names may be left out.
-            wanted_inputs: Whether dL/dY of the inputs is asked for.
+            wanted_inputs: Names of the inputs of which dL/dY is asked for.
             train: Whether the forward pass was training.
+            observe: Whether error signals are asked for within runs, too.
 
         Returns:
             Gradients of the parameters (in their layout), of the inputs (by name), and
@@ -232,6 +245,7 @@ class Program:
             last two.
         """
         *_, params, state, targets = residuals
+        wanted_inputs -= self.typed.integers
         walk = _Walk(self, residuals, d_outputs, wanted_inputs, Mode(train))
         losses = {each.output: each for each in self.typed.losses}
         for capsule in reversed(self.typed.capsules):
@@ -240,6 +254,9 @@ class Program:
                     walk.visit_group(
                         self.groups[capsule.name], self.tables(capsule, state)
                     )
+                    continue
+                if isinstance(capsule, TypedRun):
+                    walk.visit_run(self.runs[capsule.name], observe)
                     continue
                 loss = losses.get(capsule.name) if d_loss is not None else None
                 walk.visit(capsule, loss, targets, d_loss)
@@ -292,22 +309,23 @@ class _Walk:
     """One walk from the outputs to the inputs, and what it has gathered."""
 
     def __init__(
-        self, program: Program, residuals, d_outputs, wanted_inputs, mode: Mode
+        self,
+        program: Program,
+        residuals: Any,
+        d_outputs: Arrays,
+        wanted_inputs: frozenset[str],
+        mode: Mode,
     ):
         self.kept, self.drawn, self.params, self.state, _ = residuals
         self.mode = mode
         self.same = dict(program.plan.same)
         self.wanted = program.plan.behind_parameters
         self.scaled = program.plan.scaled
-        names = {name for name, _ in program.typed.inputs}
-        self.inputs = names - program.typed.integers
+        self.inputs = wanted_inputs
         if wanted_inputs:
-            names = {capsule.name for capsule in program.typed.capsules}
-            for group in program.typed.groups:
-                names.update(writing.name for writing in group.writings)
-            self.wanted = names | self.inputs
+            self.wanted = behind(program.typed, wanted_inputs)
         self.d_params = {}
-        self.deltas: Arrays = {}
+        self.deltas: dict[str, Any] = {}
         self.d_output: dict[str, jax.Array] = dict(d_outputs)
         self.d_scaled: dict[str, tuple] = {}  # reader, edge's key, its delta and W
 
@@ -360,6 +378,36 @@ class _Walk:
         for name in wanted:
             self._send(name, d_sources[name])
         self.deltas[group.name] = signals
+
+    def visit_run(self, program: RunProgram, observe: bool) -> None:
+        run = program.run
+        d_last = {n: self.d_output.pop(n) for n in run.made if n in self.d_output}
+        if not d_last or not self.wanted.issuperset(run.made):
+            for name in run.members:
+                self._set_zero(name)
+            return
+        outside = read_outside(run, program.plan)
+        arrays = {array: self._array(*array) for array in outside}
+        wanted = self.wanted.intersection(run.constants)
+        d_params, d_read, signals = program.backward(
+            self.params,
+            self.state,
+            self.drawn[run.name],
+            arrays,
+            d_last,
+            wanted,
+            self.mode,
+            observe,
+        )
+        for name in program.body.typed.shared:
+            self._add_shared(name, d_params.pop(name)["W"])
+        self.d_params.update(d_params)
+        for each in run.carried:
+            if each.source in self.wanted:
+                self._send(each.source, d_read[each.slot])
+        for name in wanted:
+            self._send(name, d_read[name])
+        self.deltas[run.name] = signals
 
     def _add_loss(self, capsule: TypedCapsule, each: Any, target: Any, d_loss: Any):
         """The error that a loss sends: to U if paired, else added to dL/dY."""
@@ -451,9 +499,12 @@ class _Walk:
 
     def _no_gradient(self, capsule: TypedCapsule | TypedGroup) -> None:
         """No error reaches the capsule: its parameters' gradients are zero."""
-        own = self.params.get(capsule.name)
+        self._set_zero(capsule.name)
+
+    def _set_zero(self, name: str) -> None:
+        own = self.params.get(name)
         if own is not None:
-            self.d_params[capsule.name] = jax.tree.map(jnp.zeros_like, own)
+            self.d_params[name] = jax.tree.map(jnp.zeros_like, own)
 
     def _array(self, name: str, which: str) -> jax.Array:
         array = self.same.get((name, which), (name, which))

@@ -6,7 +6,9 @@
    each edge in the slot it declares.
 4. Edge keys are unique within a capsule: parameters are named by them.
 5. A group reads arrays of whole units, and its edges make no cycle.
-6. Outputs are capsules; losses stand on outputs.
+6. A run's body is a graph that keeps these; what it hands on has the shape of the slot
+   that it goes into; every copy has as many capsules and edges.
+7. Outputs are capsules; losses stand on outputs.
 
 A breach is a defect of a pass, not of a declaration: `CompilerError`. What a pass must
 keep of the graph that it was given, `capsjax.compiler.verify_passes` checks.
@@ -33,6 +35,7 @@ from capsjax.graph.typed import (
     TypedCapsule,
     TypedGraph,
     TypedGroup,
+    TypedRun,
 )
 from capsjax.losses import PAIRS
 
@@ -58,8 +61,14 @@ def verify(typed: TypedGraph, after: str) -> None:
             fault = _group_fault(capsule, known)
             if fault:
                 raise CompilerError(f"after {after}: group {capsule.name!r}: {fault}")
-            for each in capsule.writings:
-                known[each.name] = capsule.written(each)
+            known |= capsule.made
+            continue
+        if isinstance(capsule, TypedRun):
+            fault = _run_fault(capsule, known)
+            if fault:
+                raise CompilerError(f"after {after}: run {capsule.name!r}: {fault}")
+            verify(capsule.body, f"{after}, body of run {capsule.name!r}")
+            known |= capsule.made
             continue
         fault = _fault(capsule, known)
         if fault:
@@ -116,6 +125,31 @@ def _group_fault(group: TypedGroup, known: dict[str, Shape]) -> str:
     return "its edges make a cycle" if (found < 0).any() else ""
 
 
+def _run_fault(run: TypedRun, known: dict[str, Shape]) -> str:
+    shapes = dict(run.body.inputs)
+    for name in run.sources:
+        if name not in known:
+            return f"reads {name!r}, which does not stand before it"
+    reads = [(each.source, each.slot) for each in run.carried]
+    for source, slot in reads + [(name, name) for name in run.constants]:
+        if known[source] != shapes[slot]:
+            return f"reads {source!r} of shape {known[source]} as {shapes[slot]}"
+    for each in run.carried:
+        handed = run.capsule(each.output).output
+        if handed != shapes[each.slot]:
+            return f"hands on {each.output!r} of shape {handed} as {shapes[each.slot]}"
+    capsules = len(run.body.capsules)
+    edges = sum(len(capsule.edges) for capsule in run.body.alone)
+    if {len(copy) for copy in run.copies} != {capsules}:
+        return f"not every copy has {capsules} capsules"
+    if [len(keys) for keys in run.keys] != [edges] * run.size:
+        return f"not every copy has {edges} edges"
+    for name in run.made:
+        if name in known:
+            return f"makes {name!r}, which stands before it"
+    return ""
+
+
 def _in_order(term: Concatenation) -> bool:
     start = 0
     for edge in term.edges:
@@ -156,7 +190,7 @@ def verify_rules(typed: TypedGraph) -> None:
     """
     problems = []
     shapes = {}
-    for capsule in typed.capsules:
+    for capsule in typed.unfolded:
         place = f"capsule {capsule.name!r}"
         if isinstance(capsule, TypedGroup):  # neurons: passes have not run yet
             for cap in filter(lambda cap: not _is_ours(cap), capsule.caps):

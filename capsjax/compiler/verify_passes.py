@@ -12,7 +12,7 @@ from capsjax.compiler.parameters import named_shapes
 from capsjax.compiler.verify import CompilerError
 from capsjax.graph.errors import listing
 from capsjax.graph.kinds import Shape
-from capsjax.graph.typed import TypedGraph, TypedGroup
+from capsjax.graph.typed import TypedGraph
 from capsjax.losses import PAIRS
 
 
@@ -62,10 +62,7 @@ def require_losses(typed: TypedGraph) -> None:
 def _outputs(typed: TypedGraph) -> list[str]:
     shapes: dict[str, Shape] = {}
     for item in typed.capsules:
-        if isinstance(item, TypedGroup):
-            shapes |= {each.name: item.written(each) for each in item.writings}
-        else:
-            shapes[item.name] = item.output
+        shapes |= item.made
     return [f"{name} {shapes[name]}" for name in typed.outputs]
 
 
@@ -93,21 +90,16 @@ def _added(what: str, before: dict[str, Shape], after: dict[str, Shape]) -> str:
 
 
 def _lost(before: TypedGraph, after: TypedGraph) -> str:
-    there = {name for item in after.capsules for name in _names(item)}
+    there = {name for item in after.capsules for name in item.stands_for}
     needed = set(before.outputs)
     for item in reversed(before.capsules):
-        if needed.isdisjoint(item.produces):
+        if needed.isdisjoint(item.made):
             continue
         needed.update(item.sources)
-        for name in _names(item):
+        for name in item.stands_for:
             if name not in there:
                 return (
                     f"capsule {name!r}, which an output needs, is gone; expected it "
                     "to stay; cure: cj.passes.Pass(..., observable=False)"
                 )
     return ""
-
-
-def _names(item) -> tuple[str, ...]:
-    """The capsules that an item of the graph stands for."""
-    return getattr(item, "members", ()) or (item.name,)

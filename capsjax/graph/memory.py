@@ -31,9 +31,9 @@ def check_memory(typed: TypedGraph, position: Mapping[str, int]) -> list[Problem
     count = typed.parameter_count
     size = count * BYTES_PER_NUMBER
     if size > memory:
-        counts = [_numbers(typed, capsule) for capsule in typed.capsules]
+        counts = [_numbers(typed, capsule) for capsule in typed.unfolded]
         largest = max(counts)
-        name = typed.capsules[counts.index(largest)].name
+        name = typed.unfolded[counts.index(largest)].name
         problems.append(
             Problem(
                 ("capsules", position[name]) if name in position else ("inputs",),
@@ -52,7 +52,7 @@ def check_memory(typed: TypedGraph, position: Mapping[str, int]) -> list[Problem
             problems.append(
                 Problem(("inputs", i, "shape"), place, found, most, "a smaller shape")
             )
-    for capsule in typed.capsules:
+    for capsule in typed.unfolded:
         if isinstance(capsule, TypedGroup) or not capsule.terms:
             continue  # made by a pass, or of arrays that are in memory already
         numbers = math.prod(capsule.total_input) + math.prod(capsule.output)

@@ -77,8 +77,13 @@ class TypedCapsule:
         return tuple(dict.fromkeys(edge.source for edge in self.edges))
 
     @property
-    def produces(self) -> tuple[str, ...]:
-        """Names of the arrays that others read."""
+    def made(self) -> dict[str, Shape]:
+        """The arrays that others read: names and shapes."""
+        return {self.name: self.output}
+
+    @property
+    def stands_for(self) -> tuple[str, ...]:
+        """Names of the declaration's capsules that it holds."""
         return (self.name,)
 
     @property
@@ -202,9 +207,14 @@ class TypedGroup:
         return tuple(dict.fromkeys(each.source for each in self.readings))
 
     @property
-    def produces(self) -> tuple[str, ...]:
-        """Names of the arrays that others read."""
-        return tuple(writing.name for writing in self.writings)
+    def made(self) -> dict[str, Shape]:
+        """The arrays that others read: names and shapes."""
+        return {each.name: self.written(each) for each in self.writings}
+
+    @property
+    def stands_for(self) -> tuple[str, ...]:
+        """Names of the declaration's capsules that it holds; its own for neurons."""
+        return self.members or (self.name,)
 
     @property
     def learns(self) -> bool:
@@ -226,6 +236,99 @@ class TypedGroup:
         if isinstance(writing.members, np.ndarray):
             return (len(writing.members), *self.unit)
         return self.unit
+
+
+class Carried(NamedTuple):
+    """An array that each copy of a run hands to the next.
+
+    Attributes:
+        slot: The name by which the body reads it.
+        source: The capsule or input that the first copy reads in its place.
+        output: The body's capsule whose Y it is.
+    """
+
+    slot: str
+    source: str
+    output: str
+
+
+@dataclasses.dataclass(frozen=True)
+class TypedRun:
+    """Equal copies of a sub-graph in a row, as one: each reads what the last one gave.
+
+    The body is a graph of its own. Its capsules stand for those of every copy, and are
+    called after the first of them: `layer1/h+23` for `layer1/h` to `layer24/h`. Its
+    inputs are the slots of what is carried, and what all copies read alike.
+
+    Attributes:
+        name: Its name among the capsules.
+        body: One copy.
+        carried: What goes from copy to copy.
+        copies: For each copy, the names of its capsules, in the order of the body.
+        keys: For each copy, the keys of all edges, in the order of the body's.
+    """
+
+    name: str
+    body: "TypedGraph"
+    carried: tuple[Carried, ...]
+    copies: tuple[tuple[str, ...], ...]
+    keys: tuple[tuple[str, ...], ...]
+
+    @property
+    def size(self) -> int:
+        """Number of copies."""
+        return len(self.copies)
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """Names of what all copies read alike."""
+        slots = {each.slot for each in self.carried}
+        return tuple(name for name, _ in self.body.inputs if name not in slots)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the capsules read, each once, in order."""
+        first = (each.source for each in self.carried)
+        return tuple(dict.fromkeys((*first, *self.constants)))
+
+    @property
+    def last(self) -> dict[str, str]:
+        """The body's outputs, and the names of the last copy's, which others read."""
+        names = [capsule.name for capsule in self.body.capsules]
+        last = dict(zip(names, self.copies[-1], strict=True))
+        return {each.output: last[each.output] for each in self.carried}
+
+    @property
+    def made(self) -> dict[str, Shape]:
+        """The arrays that others read: names and shapes."""
+        return {name: self.capsule(own).output for own, name in self.last.items()}
+
+    @property
+    def stands_for(self) -> tuple[str, ...]:
+        """Names of the declaration's capsules that it holds."""
+        return tuple(name for copy in self.copies for name in copy)
+
+    @property
+    def members(self) -> dict[str, tuple[str, ...]]:
+        """The names that each capsule of the body stands for, copy by copy."""
+        names = [capsule.name for capsule in self.body.capsules]
+        return dict(zip(names, zip(*self.copies, strict=True), strict=True))
+
+    @property
+    def learns(self) -> bool:
+        """Whether it has parameters, shared ones among them."""
+        return any(capsule.learns for capsule in self.body.capsules)
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of weights and biases of all copies, without shared ones."""
+        own = sum(capsule.parameter_count for capsule in self.body.capsules)
+        return self.size * own
+
+    def capsule(self, name: str) -> TypedCapsule:
+        """A capsule of the body."""
+        (found,) = (c for c in self.body.alone if c.name == name)
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,7 +353,7 @@ class TypedGraph:
     Attributes:
         graph: The declaration, or what has its `name`, `inputs` and `losses`.
         inputs: Names and shapes of what is given, integers among them.
-        capsules: Capsules, and groups of them.
+        capsules: Capsules, groups of them, and runs.
         outputs: Names of capsules.
         losses: Losses on outputs.
         integers: Names of the inputs that hold integers.
@@ -258,15 +361,25 @@ class TypedGraph:
 
     graph: Any
     inputs: tuple[tuple[str, Shape], ...]
-    capsules: tuple[TypedCapsule | TypedGroup, ...]
+    capsules: tuple[TypedCapsule | TypedGroup | TypedRun, ...]
     outputs: tuple[str, ...]
     losses: tuple[TypedLoss, ...]
     integers: frozenset[str] = frozenset()
 
     @property
+    def alone(self) -> tuple[TypedCapsule, ...]:
+        """The capsules that stand alone: not in a group or a run."""
+        return tuple(c for c in self.capsules if isinstance(c, TypedCapsule))
+
+    @property
+    def unfolded(self) -> tuple[TypedCapsule | TypedGroup, ...]:
+        """All but runs, which only the compiler makes."""
+        return tuple(c for c in self.capsules if not isinstance(c, TypedRun))
+
+    @property
     def caps(self) -> dict[str, Any]:
         """Capsule function of every capsule that stands alone, by name."""
-        return {c.name: c.cap for c in self.capsules if isinstance(c, TypedCapsule)}
+        return {capsule.name: capsule.cap for capsule in self.alone}
 
     @property
     def groups(self) -> tuple[TypedGroup, ...]:
@@ -274,14 +387,21 @@ class TypedGraph:
         return tuple(c for c in self.capsules if isinstance(c, TypedGroup))
 
     @property
+    def runs(self) -> tuple[TypedRun, ...]:
+        """The runs."""
+        return tuple(c for c in self.capsules if isinstance(c, TypedRun))
+
+    @property
     def shared(self) -> dict[str, tuple[TypedCapsule, TypedEdge]]:
         """Shared weights by name: the first edge that names each, and its capsule."""
         found: dict[str, tuple[TypedCapsule, TypedEdge]] = {}
-        for capsule in self.capsules:
-            if isinstance(capsule, TypedCapsule):
-                for edge in capsule.edges:
+        for each in self.capsules:
+            if isinstance(each, TypedRun):
+                found = each.body.shared | found
+            elif isinstance(each, TypedCapsule):
+                for edge in each.edges:
                     if edge.weight is not None:
-                        found.setdefault(edge.weight, (capsule, edge))
+                        found.setdefault(edge.weight, (each, edge))
         return found
 
     @property

@@ -74,12 +74,12 @@ def convert(
         for tree in expected
     )
     reading.finish()
-    return net.from_named(nest(named)), nest(state)
+    return net.from_named(nest(named)), net.state_from_named(nest(state))
 
 
 def _by_name(net: Network, key: jax.Array) -> tuple[Any, Any]:
     params, state = net.init(key)
-    return net.named(params), state
+    return net.named(params), net.named_state(state)
 
 
 class _Reading:

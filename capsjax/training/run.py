@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from capsjax.compiler import Network
-from capsjax.compiler.parameters import check_state, flatten, show, state_shapes
+from capsjax.compiler.parameters import flatten, named_state_shapes, show
 from capsjax.graph import save as save_graph
 from capsjax.graph.files import write_atomically
 
@@ -73,7 +73,7 @@ class Run:
             save_graph(self.net.graph, temporary / "graph.json")
             named = self.net.named(self.params)
             save_parameters(named, temporary / "parameters.safetensors")
-            if state_shapes(self.net.program.typed):
+            if named_state_shapes(self.net.program.typed):
                 save_state(self.net, self.state, temporary / "state.safetensors")
             history = self.history.to_csv(index=False).encode()
             for name, content in {"history.csv": history, **(more or {})}.items():
@@ -176,11 +176,10 @@ def save_state(net: Network, state: Any, path: str | os.PathLike[str]) -> None:
         >>> load_state(net, path)["h"]["variance"]
         Array([1., 1., 1.], dtype=float32)
     """
-    check_state(net.program.typed, state)
-    names = state_shapes(net.program.typed)
+    named = net.named_state(state)
     arrays = {
-        (capsule, name): state[capsule][name]
-        for capsule, shapes in names.items()
+        (capsule, name): named[capsule][name]
+        for capsule, shapes in named_state_shapes(net.program.typed).items()
         for name in shapes
     }
     _write(path, arrays.items())
@@ -202,7 +201,7 @@ def load_state(net: Network, path: str | os.PathLike[str]) -> Any:
         OSError: The file can't be read.
     """
     state: dict[str, Any] = net.program.wiring()
-    expected = state_shapes(net.program.typed)
+    expected = named_state_shapes(net.program.typed)
     for key, array in sorted(_read(path).items()):
         capsule, _, name = key.partition(":")
         if name not in expected.get(capsule, {}):
@@ -213,10 +212,9 @@ def load_state(net: Network, path: str | os.PathLike[str]) -> Any:
             )
         state.setdefault(capsule, {})[name] = jnp.asarray(array)
     try:
-        check_state(net.program.typed, state)
+        return net.state_from_named(state)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return state
 
 
 def _write(path: str | os.PathLike[str], arrays: Iterable[tuple[Any, Any]]) -> None:

@@ -39,7 +39,7 @@ def fold(typed: TypedGraph, expand: bool | Sequence[str]) -> Folded:
     for name in sorted(opened.difference(names)):
         cure = nearest(name, names, f"{len(names)} uses, see the graph's `uses`")
         raise ValueError(f"expand: no use of a block is called {name!r}; {cure}")
-    capsules = {capsule.name: capsule for capsule in typed.capsules}
+    capsules = {capsule.name: capsule for capsule in typed.unfolded}
     reads = {name: set(each.sources) for name, each in capsules.items()}
 
     def figures(name: str):

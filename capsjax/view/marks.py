@@ -84,9 +84,9 @@ class Line(NamedTuple):
 
 def lines(typed: TypedGraph, folded: Folded) -> list[Line]:
     """The lines between the boxes of a graph; one into a block for all its edges."""
-    producer = {made: each.name for each in typed.capsules for made in each.produces}
+    producer = {made: each.name for each in typed.unfolded for made in each.made}
     found = []
-    for each in typed.capsules:
+    for each in typed.unfolded:
         if isinstance(each, TypedCapsule):
             read = [(edge.source, edge.weighting) for edge in each.edges]
         else:
@@ -115,9 +115,9 @@ def boxes(typed: TypedGraph, folded: Folded) -> list[Box]:
         box(name, "input", (labels.shape_words(shape), _TEXT, SOFT, "normal"))
         for name, shape in typed.inputs
     ]
-    parameters = {each.name: each.parameter_count for each in typed.capsules}
+    parameters = {each.name: each.parameter_count for each in typed.unfolded}
     shown = set()
-    for capsule in typed.capsules:
+    for capsule in typed.unfolded:
         block = folded.blocks.get(folded.box_of[capsule.name])
         if block is not None:
             if block.name not in shown:

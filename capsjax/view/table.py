@@ -59,7 +59,7 @@ def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
         box=box.SIMPLE_HEAD,
         show_footer=True,
     )
-    longest = max((len(c.name) for c in typed.capsules if "/" not in c.name), default=0)
+    longest = max((len(c.name) for c in typed.unfolded if "/" not in c.name), default=0)
     narrow = min(longest, _NAME)
     table.add_column(
         "capsule", "total", style="bold", overflow="fold", min_width=narrow
@@ -69,13 +69,13 @@ def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
     table.add_column("function", overflow="fold")
     table.add_column("Y", style="cyan", no_wrap=True)
     table.add_column("parameters", f"{count:,}", justify="right", no_wrap=True)
-    work = _short(sum(map(flops, typed.capsules)))
+    work = _short(sum(map(flops, typed.unfolded)))
     table.add_column("FLOPs", work, justify="right", no_wrap=True)
     for name, shape in typed.inputs:
         what = "input, integers" if name in typed.integers else "input"
         table.add_row(Text(name), what, "", "", _shape(shape))
-    rows = {capsule.name: _row(capsule) for capsule in typed.capsules}
-    counts = {c.name: (c.parameter_count, flops(c)) for c in typed.capsules}
+    rows = {capsule.name: _row(capsule) for capsule in typed.unfolded}
+    counts = {c.name: (c.parameter_count, flops(c)) for c in typed.unfolded}
 
     def write(items: Iterable[Item], within: str, indent: str) -> None:
         for item in items:

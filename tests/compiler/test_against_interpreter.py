@@ -95,6 +95,7 @@ ELSEWHERE = {
     *("cap local_response_norm", "cap mask", "cap multiply", "cap rms_norm"),
     *("weighting conv_transpose", "weighting depthwise_conv", "weighting flip"),
     *("weighting upsample", "weighting cut", "weighting embed", "pass batch"),
+    "pass fold",
     *("cap equinox", "cap standardize", "cap dropout", "cap spatial_dropout"),
     *("cap drop_path", "cap noise", "cap scaled_tanh", "cap radial_basis"),
     *("loss huber", "loss sum_squared_error"),

@@ -200,7 +200,7 @@ def test_what_groups_are(graph, observable):
     known = {name for name, _ in last.inputs}
     for capsule in last.capsules:
         assert known.issuperset(capsule.sources)
-        known.update(capsule.produces)
+        known.update(capsule.made)
     assert known.issuperset(last.outputs)
 
 

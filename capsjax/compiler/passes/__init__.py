@@ -15,6 +15,7 @@ from capsjax.compiler.passes.batch import batch as batch
 from capsjax.compiler.passes.concatenate import concatenate as concatenate
 from capsjax.compiler.passes.drop_identities import drop_identities as drop_identities
 from capsjax.compiler.passes.drop_unneeded import drop_unneeded as drop_unneeded
+from capsjax.compiler.passes.fold import fold as fold
 from capsjax.compiler.passes.pair_losses import pair_losses as pair_losses
 from capsjax.compiler.verify import verify
 from capsjax.compiler.verify_passes import verify_kept
@@ -99,6 +100,8 @@ PIPELINE = (
     # Independent of the others; required, since log_softmax with cross_entropy has
     # no other form.
     Pass(pair_losses, observable=True),
+    # Last: no other pass looks into runs.
+    Pass(fold, observable=True),
 )
 
 

@@ -99,7 +99,7 @@ def _phases(
             ),
             default=0,
         )
-        for name in item.produces:
+        for name in item.made:
             phase[name] = own
         if item.name in inside:
             assert isinstance(item, TypedCapsule)
@@ -167,6 +167,6 @@ def _replace(typed: TypedGraph, group: TypedGroup) -> TypedGraph:
         elif item.name not in members:
             late = not placed and not waiting.isdisjoint(item.sources)
             if late:
-                waiting.update(item.produces)
+                waiting.update(item.made)
             (behind if late or placed else before).append(item)
     return dataclasses.replace(typed, capsules=(*before, *behind))

@@ -10,6 +10,7 @@ from capsjax.graph.typed import (
     TypedEdge,
     TypedGraph,
     TypedGroup,
+    TypedRun,
 )
 from capsjax.weightings import Identity
 
@@ -21,13 +22,18 @@ def drop_identities(typed: TypedGraph) -> tuple[TypedGraph, list[str]]:
     named by them. An output stays, since its name is asked for.
     """
     stands_for: dict[str, str] = {}
+    read_by_runs = {source for run in typed.runs for source in run.sources}
     kept, notes = [], []
     for capsule in typed.capsules:
+        if isinstance(capsule, TypedRun):
+            kept.append(capsule)
+            continue
         if isinstance(capsule, TypedGroup):
             kept.append(_group_reads_instead(capsule, stands_for))
             continue
         capsule = _read_instead(capsule, stands_for)
-        if _is_identity(capsule) and capsule.name not in typed.outputs:
+        asked_for = capsule.name in typed.outputs or capsule.name in read_by_runs
+        if _is_identity(capsule) and not asked_for:
             stands_for[capsule.name] = capsule.edges[0].source
             notes.append(
                 f"dropped {capsule.name}: the identity of {capsule.edges[0].source}"

@@ -1,0 +1,202 @@
+"""A run of equal copies as one `lax.scan`, forward and backward.
+
+With a body (Y', s') = body(W, s, Y, key) and n copies whose parameters W, states s and
+numbers for keys are stacked along a first axis of n,
+
+    forward    Y[i + 1], s'[i] = body(W[i], s[i], Y[i], key[i])        i = 0 ... n - 1
+    backward   dL/dW[i], dL/dY[i] = body's backward of dL/dY[i + 1]    i = n - 1 ... 0
+
+so that the program holds the body once, whatever n is. What all copies read alike, and
+weights that all copies share, stand outside the loop; their gradients are summed in it.
+
+What a copy keeps for its backward pass is stacked. What it hands on is what the next
+one is given, and would be kept twice: the loop back carries it along.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import zlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from capsjax.compiler.mode import Mode
+from capsjax.compiler.plan import Array, RunPlan
+from capsjax.graph.typed import TypedRun
+
+if TYPE_CHECKING:
+    from capsjax.compiler.program import Program
+
+Arrays = dict[str, jax.Array]
+Keep = Literal["nothing", "residuals", "all"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunProgram:
+    """A run, lowered.
+
+    Attributes:
+        run: The run.
+        plan: What is kept of each copy.
+        body: The program of one copy.
+    """
+
+    run: TypedRun
+    plan: RunPlan
+    body: Program
+
+    @functools.cached_property
+    def _numbers(self) -> dict[str, np.ndarray]:
+        """Of capsules that draw: what makes each copy's key, as for a capsule alone."""
+        return {
+            capsule.name: np.array(
+                [zlib.crc32(name.encode()) for name in self.run.members[capsule.name]],
+                np.uint32,
+            )
+            for capsule in self.body.typed.alone
+            if capsule.cap.draws
+        }
+
+    def _own(self, tables: Mapping[str, Any]) -> dict[str, Any]:
+        """What stands in a table, stacked, under the names of the body's capsules."""
+        names = (capsule.name for capsule in self.body.typed.capsules)
+        return {name: tables[name] for name in names if name in tables}
+
+    def _shared(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: params[name] for name in self.body.typed.shared}
+
+    def forward(
+        self, params: Any, state: Any, output: Arrays, mode: Mode, keep: Keep
+    ) -> tuple[Arrays, dict[str, Any], Any]:
+        """All copies, one after the other.
+
+        Args:
+            params: Parameters of the whole network, in compiled layout.
+            state: State of the whole network.
+            output: Y of what is read, by name.
+            mode: Training or inference.
+            keep: Nothing; what the backward pass reads; or U and Y of all capsules.
+
+        Returns:
+            Y of what the last copy hands on, by name; the new state of the body's
+            capsules, stacked; and what is kept, stacked: for "residuals"
+            `(arrays, residuals of capsule functions)`, for "all" the body's `Tensors`.
+        """
+        shared = self._shared(params)
+        constants = {name: output[name] for name in self.run.constants}
+
+        def copy(carried: Arrays, own: tuple[Any, Any, Arrays]):
+            params, state, numbers = own
+            tensors = self.body.evaluate(
+                {**params, **shared},
+                state,
+                {**carried, **constants},
+                mode._replace(numbers=numbers),
+                keep,
+            )
+            handed_on = {e.slot: tensors.output[e.output] for e in self.run.carried}
+            kept = ()
+            if keep == "residuals":
+                arrays = self.body.taken(tensors, self.plan.stacked)
+                kept = tuple(arrays.values()), tensors.drawn
+            elif keep == "all":
+                kept = tensors.total, tensors.output
+            return handed_on, (tensors.state, kept)
+
+        first = {each.slot: output[each.source] for each in self.run.carried}
+        own: Any = self._own(params), self._own(state), self._numbers
+        with jax.named_scope(self.run.name):
+            last, (new, kept) = jax.lax.scan(copy, first, own, length=self.run.size)
+        names = self.run.last
+        found = {names[e.output]: last[e.slot] for e in self.run.carried}
+        return found, new, kept
+
+    def backward(
+        self,
+        params: Any,
+        state: Any,
+        kept: Any,
+        read: Mapping[Array, jax.Array],
+        d_last: Arrays,
+        wanted: frozenset[str],
+        mode: Mode,
+        observe: bool,
+    ) -> tuple[dict[str, Any], Arrays, dict[str, Any]]:
+        """All copies, from the last one back.
+
+        Args:
+            params: Parameters of the whole network, in compiled layout.
+            state: State of the whole network.
+            kept: What `forward` kept as residuals.
+            read: Kept arrays of the whole network: Y of what the run reads alike, and
+                of what it hands on.
+            d_last: dL/dY of what the last copy hands on, by name; some may be missing.
+            wanted: Constants whose gradient is asked for.
+            mode: Training or inference.
+            observe: Whether the error signals are asked for.
+
+        Returns:
+            Gradients of the parameters, in their layout, shared weights among them;
+            dL/dY of what is read, by slot or by name; and the error signals of the
+            body's capsules, stacked.
+        """
+        run, body = self.run, self.body
+        names = run.last
+        some = next(iter(d_last.values()))
+
+        shapes = dict(run.body.inputs)
+
+        def zeros(name: str) -> jax.Array:
+            return jnp.zeros((some.shape[0], *shapes[name]), some.dtype)
+
+        last = {each.slot: d_last.get(names[each.output]) for each in run.carried}
+        back = {slot: zeros(slot) if d is None else d for slot, d in last.items()}
+        handed_on = {e.slot: read[names[e.output], "Y"] for e, _ in self.plan.handed}
+        shared = self._shared(params)
+        constants = {a: array for a, array in read.items() if a[0] in run.constants}
+        sums = {name: zeros(name) for name in wanted}
+        totals = jax.tree.map(jnp.zeros_like, shared)
+        asked = wanted | {each.slot for each in run.carried}
+
+        def copy(carry: Any, own: Any):
+            back, handed_on, sums, totals = carry
+            params, state, (arrays, drawn) = own
+            arrays = dict(zip(self.plan.stacked, arrays, strict=True))
+            arrays |= constants
+            arrays |= {array: handed_on[e.slot] for e, array in self.plan.handed}
+            residuals = arrays, drawn, {**params, **shared}, state, None
+            d_outputs = {e.output: back[e.slot] for e in run.carried}
+            d_params, d_inputs, signals = body.backward(
+                residuals, None, d_outputs, asked, mode.train, observe
+            )
+            d_shared = {name: d_params.pop(name) for name in shared}
+            found = {slot: d_inputs.get(slot) for slot in back}
+            carry = (
+                {slot: zeros(slot) if d is None else d for slot, d in found.items()},
+                {e.slot: arrays[e.slot, "Y"] for e, _ in self.plan.handed},
+                {name: sums[name] + d_inputs.get(name, 0) for name in sums},
+                jax.tree.map(jnp.add, totals, d_shared),
+            )
+            return carry, (d_params, signals if observe else ())
+
+        carry = back, handed_on, sums, totals
+        own = self._own(params), self._own(state), kept
+        with jax.named_scope(f"{run.name}/backward"):
+            (back, _, sums, totals), (d_params, signals) = jax.lax.scan(
+                copy, carry, own, length=run.size, reverse=True
+            )
+        return {**d_params, **totals}, {**back, **sums}, signals or {}
+
+    def split(self, stacked: Mapping[str, jax.Array]) -> Arrays:
+        """Arrays of the body's capsules, stacked, as those of all copies, by name."""
+        return {
+            name: stacked[own][number]
+            for own, names in self.run.members.items()
+            if own in stacked
+            for number, name in enumerate(names)
+        }
