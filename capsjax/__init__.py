@@ -16,6 +16,7 @@ from capsjax.caps.layers import register_layer as register_layer
 from capsjax.compiler import Network as Network
 from capsjax.compiler import Precision as Precision
 from capsjax.compiler import compile as compile
+from capsjax.compiler import compiler_options as compiler_options
 from capsjax.compiler import explain as explain
 from capsjax.compiler import passes as passes
 from capsjax.compiler.cache import use_cache as use_cache

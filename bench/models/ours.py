@@ -109,7 +109,9 @@ def build(problem: Problem, optimizer: str, values: Values) -> Program:
         loss, (_, state) = net.loss(params, state, by_name(declared, *batch))
         return loss, state
 
-    @functools.partial(jax.jit, donate_argnums=(1, 2, 3))
+    options = cj.compiler_options()
+
+    @functools.partial(jax.jit, donate_argnums=(1, 2, 3), compiler_options=options)
     def step(batch, params, state, opt_state):
         value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
         (loss, state), grads = value_and_grad(params, state, batch)
