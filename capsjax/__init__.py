@@ -13,6 +13,7 @@ from capsjax import weightings as weightings
 from capsjax.caps import Cap as Cap
 from capsjax.caps import register_cap as register_cap
 from capsjax.caps.layers import register_layer as register_layer
+from capsjax.compiler import Frozen as Frozen
 from capsjax.compiler import Network as Network
 from capsjax.compiler import Precision as Precision
 from capsjax.compiler import compile as compile

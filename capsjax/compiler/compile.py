@@ -4,8 +4,9 @@ Graph --check, infer--> typed graph --passes--> typed graph --plan--> Program
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, overload, runtime_checkable
 
+from capsjax.compiler.inference import Frozen, frozen_of
 from capsjax.compiler.network import Backward, Network
 from capsjax.compiler.passes import PIPELINE, Pass, run_passes
 from capsjax.compiler.plan import plan
@@ -28,6 +29,7 @@ class Typable(Protocol):
         ...
 
 
+@overload
 def compile(
     graph: Graph | Typable,
     *,
@@ -35,7 +37,33 @@ def compile(
     precision: Precision | None = None,
     passes: Sequence[Pass] = PIPELINE,
     check: bool = True,
-) -> Network:
+) -> Network: ...
+
+
+@overload
+def compile(
+    graph: Graph | Typable,
+    *,
+    mode: Literal["inference"],
+    params: Any,
+    state: Any = None,
+    precision: Precision | None = None,
+    passes: Sequence[Pass] = PIPELINE,
+    check: bool = True,
+) -> Frozen: ...
+
+
+def compile(
+    graph: Graph | Typable,
+    *,
+    backward: Backward = "exact",
+    mode: Literal["inference"] | None = None,
+    params: Any = None,
+    state: Any = None,
+    precision: Precision | None = None,
+    passes: Sequence[Pass] = PIPELINE,
+    check: bool = True,
+) -> Network | Frozen:
     """Compiles a declared graph into pure functions.
 
     Nothing is allocated and nothing is run; the functions are traced and compiled by
@@ -47,6 +75,12 @@ def compile(
         backward: "exact", the universal backpropagation of the paper as a custom VJP;
             or "autodiff", the interpreter with JAX's own derivatives, which is slower
             and also allows forward mode (`jax.jvp`, `jax.jacfwd`, `jax.linearize`).
+        mode: "inference" for a program with these parameters inside, transformed for
+            inference alone (see `Frozen`). Left out, a network.
+        params: For inference: the parameters, as `init` of the network of this graph
+            makes them and training changes them, or by name, as `net.named` gives them.
+        state: For inference: the state that goes with them, if there is one; or by
+            name, as `net.named_state` gives it.
         precision: In which types parameters are kept, computed with and given out,
             such as `cj.Precision("bfloat16")`. Left out, all is in the type to which
             JAX promotes the parameters and inputs that are given.
@@ -56,13 +90,14 @@ def compile(
             rule against its forward.
 
     Returns:
-        The network.
+        The network, or the inference program.
 
     Raises:
         GraphError: A kind's shape rule and its forward disagree.
         CompilerError: A pass broke an invariant of the typed graph.
         TypeError: What is given is no graph; a pass is none.
-        ValueError: Unknown backward; precision that is none; a loss that can't be
+        ValueError: Unknown backward or mode; parameters or state that do not fit, or
+            are missing; precision that is none; a loss that can't be
             computed without a pass that is left out.
 
     Example:
@@ -76,6 +111,9 @@ def compile(
         >>> images = jax.numpy.ones((2, 64))
         >>> outputs, state = net.apply(params, state, {"image": images})
         >>> outputs["digit"].shape
+        (2, 10)
+        >>> frozen = cj.compile(net.graph, mode="inference", params=params)
+        >>> frozen({"image": images})["digit"].shape
         (2, 10)
 
     Source: Li & Shan, arXiv 1805.03551, section 4.
@@ -95,6 +133,7 @@ def compile(
             f"precision {precision!r}; expected cj.Precision(...), such as "
             'cj.Precision("bfloat16")'
         )
+    _check_mode(mode, backward, params, state)
     if isinstance(graph, Graph):
         typed, problems = check_graph(graph)
         if problems:
@@ -107,6 +146,28 @@ def compile(
     last = stages[-1].typed
     require_losses(last)
     program = Program(last, plan(last))
-    return Network(
+    net = Network(
         typed.graph, typed, tuple(stages), program, backward, precision, tuple(passes)
     )
+    return net if mode is None else frozen_of(net, params, state, check)
+
+
+def _check_mode(mode: Any, backward: Backward, params: Any, state: Any) -> None:
+    if mode not in (None, "inference"):
+        raise ValueError(f"mode {mode!r} is unknown; expected 'inference', or none")
+    if mode is None and not (params is None and state is None):
+        raise ValueError(
+            "found params or state without a mode; expected them for "
+            'mode="inference"; a network is given them when it is called'
+        )
+    if mode is not None and params is None:
+        raise ValueError(
+            'mode="inference" needs trained parameters, which become part of the '
+            'program; cure: cj.compile(graph, mode="inference", params=params, '
+            "state=state)"
+        )
+    if mode is not None and backward != "exact":
+        raise ValueError(
+            f'backward {backward!r} with mode="inference"; expected no backward: there '
+            "are no parameters to differentiate by"
+        )

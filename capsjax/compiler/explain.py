@@ -8,6 +8,7 @@ from capsjax.caps import Cap, equinox
 from capsjax.compiler.compile import Typable
 from capsjax.compiler.compile import compile as compile_graph
 from capsjax.compiler.groups.explain import group_lines, schedule_lines
+from capsjax.compiler.inference import Frozen
 from capsjax.compiler.network import Network
 from capsjax.compiler.outline import Copies, Item, count_words, held, relative
 from capsjax.compiler.plan import RunPlan, copy_bytes, flops, residual_bytes
@@ -34,11 +35,11 @@ class Explanation:
         return self.text
 
 
-def explain(graph: Graph | Typable | Network) -> Explanation:
+def explain(graph: Graph | Typable | Network | Frozen) -> Explanation:
     """Shows each stage of the compiler: what it was given, did, decided, and why.
 
     Args:
-        graph: A declaration, or a compiled network.
+        graph: A declaration, a compiled network, or an inference program.
 
     Returns:
         The text: capsules with their shapes, parameters, residual bytes and FLOPs (of
@@ -60,6 +61,7 @@ def explain(graph: Graph | Typable | Network) -> Explanation:
           h: U (3,) = matmul(features=3) on x + B (3,); Y (3,) = softmax(U)
           loss on h: cross_entropy
         pass drop_unneeded: nothing to do
+        pass simplify: nothing to do
         pass drop_identities: nothing to do
         pass concatenate: nothing to do
         pass batch: nothing to do
@@ -73,21 +75,37 @@ def explain(graph: Graph | Typable | Network) -> Explanation:
           h        (3,)  (3,)          15    24     30
           total                        15    40     30
     """
-    net = graph if isinstance(graph, Network) else compile_graph(graph)
+    if isinstance(graph, Frozen):
+        made, noun = graph.compiled, "inference program"
+        more = _program_lines(made.typed, made.program.typed)
+    else:
+        made = graph if isinstance(graph, Network) else compile_graph(graph)
+        noun, more = "network", [*_by_jax_lines(made), "", *_plan_lines(made)]
     lines = [
-        f"network {net.graph.name!r}: {count_words(net.program.typed)}",
+        f"{noun} {made.graph.name!r}: {count_words(made.program.typed)}",
         "",
-        f"infer: {len(net.typed.inputs)} inputs, {len(net.typed.capsules)} capsules",
-        *_stage_lines(net.typed),
+        f"infer: {len(made.typed.inputs)} inputs, {len(made.typed.capsules)} capsules",
+        *_stage_lines(made.typed),
     ]
-    for stage in net.stages[1:]:
+    for stage in made.stages[1:]:
         if stage.notes:
             lines.append(f"pass {stage.name}:")
             lines += [f"  {note}" for note in stage.notes]
         else:
             lines.append(f"pass {stage.name}: nothing to do")
-    lines += [*_by_jax_lines(net), "", *_plan_lines(net)]
-    return Explanation("\n".join(lines))
+    return Explanation("\n".join(lines + more))
+
+
+def _program_lines(declared: TypedGraph, made: TypedGraph) -> list[str]:
+    """What an inference program computes, and how much less that is."""
+    work = [sum(map(flops, typed.capsules)) for typed in (declared, made)]
+    counts = [len(typed.capsules) for typed in (declared, made)]
+    return [
+        "",
+        f"program: {counts[1]:,} of {counts[0]:,} capsules, {work[1]:,} of "
+        f"{work[0]:,} FLOPs for one example",
+        *_stage_lines(made),
+    ]
 
 
 def _stage_lines(typed: TypedGraph) -> list[str]:

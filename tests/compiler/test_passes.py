@@ -108,7 +108,33 @@ def small_capsules():
     return cj.graph(out, above[0], name="small-capsules", losses=losses)
 
 
-GRAPHS = [head_left_out, identity_chain, concatenations, pairs, image, small_capsules]
+def moved_numbers():
+    """Reshapes and transposes in a row, across identities, back again, and to output.
+
+    Some can't be joined: a transpose with a reshape; one that others read, too.
+    """
+    x = cj.input("x", (2, 6))
+    flat = cj.capsule("flat", cj.reshape(x, (-1,)), bias=None)
+    same = cj.capsule("same", cj.identity(flat), bias=None)
+    cube = cj.capsule("cube", cj.reshape(same, (2, 3, 2)), cap="squash")
+    back = cj.capsule("back", cj.reshape(flat, (2, 6)), bias=None)
+    turned = cj.capsule("turned", cj.transpose(cube, (2, 0, 1)), bias=None)
+    once = cj.capsule("once", cj.transpose(turned, (1, 2, 0)), bias=None)
+    row = cj.capsule("row", cj.reshape(turned, (1, 12)), bias=None)
+    column = cj.capsule("column", cj.transpose(row, (1, 0)), cap="tanh")
+    kept = cj.capsule("kept", cj.reshape(back, (12,)), cj.matmul(flat, 12), bias=None)
+    both = cj.capsule("both", cj.matmul(once, 2), cj.reshape(column, (2, 3, 2)))
+    whole = cj.capsule("whole", cj.place(kept, 0, 0, 12), cj.cut(kept, 0, 12))
+    lone = cj.capsule("lone", cj.transpose(x, (1, 0)), bias=None)
+    act = cj.capsule("act", cj.identity(lone), cap="relu")
+    losses = {"both": "mean_squared_error"}
+    return cj.graph(both, whole, act, name="moved-numbers", losses=losses)
+
+
+GRAPHS = [
+    *(head_left_out, identity_chain, concatenations, pairs, image, small_capsules),
+    moved_numbers,
+]
 
 
 @pytest.mark.parametrize("make", GRAPHS)

@@ -40,7 +40,7 @@ def test_every_combination_of_passes_means_the_same(graph, passes):
     if needs_pairs(graph) and "pair_losses" not in [each.name for each in passes]:
         with pytest.raises(ValueError, match="expected the pass pair_losses"):
             cj.compile(graph, passes=passes)
-        passes.append(cj.passes.PIPELINE[-1])
+        passes.append(cj.passes.Pass(cj.passes.pair_losses, observable=True))
     params, inputs, targets = problem(graph)
     exact = cj.compile(graph, passes=passes)
     plain = cj.compile(graph, backward="autodiff")
@@ -76,10 +76,10 @@ def stateful() -> cj.Graph:
     return cj.graph(out, losses={"out": "binary_cross_entropy"})
 
 
-@pytest.mark.parametrize("taken", [(), (0, 2, 4), (1, 3)], ids=str)
-def test_state_and_keys_are_the_same_whatever_the_passes(taken):
+@pytest.mark.parametrize("first", [0, 1])
+def test_state_and_keys_are_the_same_whatever_the_passes(first):
     graph, key = stateful(), jax.random.key(1)
-    passes = [cj.passes.PIPELINE[number] for number in taken]
+    passes = cj.passes.PIPELINE[first::2]
     net = cj.compile(graph, passes=passes)
     plain = cj.compile(graph, backward="autodiff")
     params, state = plain.init(jax.random.key(0))
@@ -226,8 +226,8 @@ WRONG: list[Any] = [
         "; expected (TypedGraph, list of str)",
     ),
     (
-        (*cj.passes.PIPELINE, dropped),
-        "passes[5]: found <function dropped",
+        (cj.passes.PIPELINE[0], dropped),
+        "passes[1]: found <function dropped",
         "expected a cj.passes.Pass; cure: cj.passes.Pass(function, observable=False)",
     ),
     (cj.passes.PIPELINE[0], "passes: found ", "expected a sequence of cj.passes.Pass"),

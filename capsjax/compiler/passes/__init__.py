@@ -17,6 +17,7 @@ from capsjax.compiler.passes.drop_identities import drop_identities as drop_iden
 from capsjax.compiler.passes.drop_unneeded import drop_unneeded as drop_unneeded
 from capsjax.compiler.passes.fold import fold as fold
 from capsjax.compiler.passes.pair_losses import pair_losses as pair_losses
+from capsjax.compiler.passes.simplify import simplify as simplify
 from capsjax.compiler.verify import verify
 from capsjax.compiler.verify_passes import verify_kept
 from capsjax.graph.errors import brief
@@ -60,14 +61,10 @@ class Pass(NamedTuple):
         >>> own = cj.passes.Pass(drop_nothing, observable=True)
         >>> net = cj.compile(graph, passes=(own, *cj.passes.PIPELINE))
         >>> for stage in net.stages:
-        ...     print(stage.name, *stage.notes, sep=": ")
-        infer
+        ...     for note in stage.notes:
+        ...         print(stage.name, note, sep=": ")
         drop_nothing: d: no dropout at rate 0
-        drop_unneeded
         drop_identities: dropped d: the identity of x
-        concatenate
-        batch
-        pair_losses
     """
 
     run: Callable[[TypedGraph], tuple[TypedGraph, list[str]]]
@@ -90,6 +87,8 @@ class Stage(NamedTuple):
 PIPELINE = (
     # First: nothing else need look at what is thrown away.
     Pass(drop_unneeded, observable=True),
+    # Before drop_identities: it makes identities, and reads through those there are.
+    Pass(simplify, observable=False),
     # Before concatenate, so that concatenations read the real sources.
     Pass(drop_identities, observable=False),
     # Any time after slots are resolved; last of those that rewrite terms, so that
