@@ -22,7 +22,7 @@ complete when H's turn comes, since every reader of H stands behind it.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -32,7 +32,7 @@ from capsjax.caps.base import Context
 from capsjax.compiler.groups import GroupProgram
 from capsjax.compiler.mode import INFERENCE, Mode
 from capsjax.compiler.plan import Array, Plan, behind, read_outside
-from capsjax.compiler.runs import Keep, RunProgram
+from capsjax.compiler.runs import Edge, Keep, RunProgram
 from capsjax.graph.typed import (
     Concatenation,
     TypedCapsule,
@@ -228,6 +228,7 @@ class Program:
         wanted_inputs: frozenset[str] = frozenset(),
         train: bool = False,
         observe: bool = False,
+        deferred: Collection[Edge] = (),
     ):
         """The backward pass: the equations at the head of this file.
 
@@ -238,6 +239,7 @@ class Program:
             wanted_inputs: Names of the inputs of which dL/dY is asked for.
             train: Whether the forward pass was training.
             observe: Whether error signals are asked for within runs, too.
+            deferred: Edges whose weights' gradients are left out.
 
         Returns:
             Gradients of the parameters (in their layout), of the inputs (by name), and
@@ -246,7 +248,8 @@ class Program:
         """
         *_, params, state, targets = residuals
         wanted_inputs -= self.typed.integers
-        walk = _Walk(self, residuals, d_outputs, wanted_inputs, Mode(train))
+        mode = Mode(train)
+        walk = _Walk(self, residuals, d_outputs, wanted_inputs, mode, deferred)
         losses = {each.output: each for each in self.typed.losses}
         for capsule in reversed(self.typed.capsules):
             with jax.named_scope(f"{capsule.name}/backward"):
@@ -315,9 +318,11 @@ class _Walk:
         d_outputs: Arrays,
         wanted_inputs: frozenset[str],
         mode: Mode,
+        deferred: Collection[Edge],
     ):
         self.kept, self.drawn, self.params, self.state, _ = residuals
         self.mode = mode
+        self.deferred = deferred
         self.same = dict(program.plan.same)
         self.wanted = program.plan.behind_parameters
         self.scaled = program.plan.scaled
@@ -438,7 +443,9 @@ class _Walk:
             if term.source in self.scaled:
                 self.d_scaled[term.source] = capsule.name, term.key, delta, w
                 continue
-            if term.weight is not None:
+            if (capsule.name, term.key) in self.deferred:
+                pass
+            elif term.weight is not None:
                 gradient = self._weight_gradient(capsule, term, delta, w)
                 self._add_shared(term.weight, gradient)
             elif w is not None:

@@ -17,7 +17,7 @@ faster algorithm is known. Laws, tested for every record in the table:
 All arrays carry a leading batch axis; shapes in the rules are per example.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,10 @@ class Weighting(WeightingKind):
     A record without a weight (reshape, place, ...) leaves `weight_shape` alone and
     is given `w = None`.
     """
+
+    batches: ClassVar[bool] = False
+    """Whether `jax.vmap` of the weight gradient is as fast as a loop: in a run, it is
+    then taken of all copies at once, where that saves memory traffic."""
 
     def fan_in(self, shape: Shape) -> int:
         """How many products are summed into one number of U, for the initializer."""

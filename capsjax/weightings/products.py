@@ -61,6 +61,7 @@ class Matmul(_Product):
     """
 
     symbol: ClassVar[str] = "\N{MULTIPLICATION SIGN}"
+    batches: ClassVar[bool] = True
 
     features: Count
     transposed: bool = False

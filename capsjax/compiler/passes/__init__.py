@@ -16,6 +16,7 @@ from capsjax.compiler.passes.concatenate import concatenate as concatenate
 from capsjax.compiler.passes.drop_identities import drop_identities as drop_identities
 from capsjax.compiler.passes.drop_unneeded import drop_unneeded as drop_unneeded
 from capsjax.compiler.passes.fold import fold as fold
+from capsjax.compiler.passes.fold import fold_all as fold_all
 from capsjax.compiler.passes.pair_losses import pair_losses as pair_losses
 from capsjax.compiler.passes.simplify import simplify as simplify
 from capsjax.compiler.verify import verify
