@@ -21,6 +21,8 @@ from capsjax.compiler import compiler_options as compiler_options
 from capsjax.compiler import explain as explain
 from capsjax.compiler import passes as passes
 from capsjax.compiler.cache import use_cache as use_cache
+from capsjax.compiler.load_exported import ExportedNetwork as ExportedNetwork
+from capsjax.compiler.load_exported import load_exported as load_exported
 from capsjax.graph import Graph as Graph
 from capsjax.graph import GraphError as GraphError
 from capsjax.graph import ShapeError as ShapeError

@@ -30,6 +30,7 @@ import jax.numpy as jnp
 from capsjax.caps.base import Cap, register_cap
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Count, Shape
+from capsjax.platform import platform
 
 _LARGE = 2**17  # numbers of P for one head; fewer are faster all at once
 
@@ -142,4 +143,4 @@ def _by_head(f: Callable[..., Any], parts: tuple[jax.Array, ...]) -> Any:
 
 
 def _platform() -> str:
-    return jax.default_backend()
+    return platform()

@@ -40,6 +40,7 @@ import numpy as np
 from jax import Array, lax
 
 from capsjax.materialize import materialize
+from capsjax.platform import platform
 
 Shape = tuple[int, ...]
 Padding = tuple[tuple[int, int], ...]
@@ -124,7 +125,7 @@ def average_pool_gradient(
 
 
 def _platform() -> str:
-    return jax.default_backend()
+    return platform()
 
 
 def _is_unrolled(window: Shape) -> bool:

@@ -30,6 +30,7 @@ from typing import Annotated, Any, ClassVar
 import jax
 import jax.numpy as jnp
 from annotated_types import Ge, Gt, Lt
+from jax.core import max_dim
 
 from capsjax.caps.base import Cap, Context, Kept, Own, register_cap, wide
 from capsjax.graph.errors import ShapeError
@@ -105,7 +106,7 @@ class Standardize(Cap):
 
     def _updated(self, state: Own, mean: Any, variance: Any, count: int) -> Own:
         if self.unbiased:
-            variance = variance * (count / max(count - 1, 1))
+            variance = variance * (count / max_dim(count - 1, 1))
         return {
             name: (self.momentum * old + (1 - self.momentum) * now).astype(old.dtype)
             for name, old, now in (

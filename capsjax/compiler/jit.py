@@ -9,14 +9,11 @@ from typing import Any
 
 import jax
 
-
-def compiler_options() -> dict[str, bool | int | str] | None:
-    """XLA's options on this platform; None leaves XLA's own."""
-    return None
+from capsjax.compiler.options import compiler_options
 
 
 def jit(function: Callable[..., Any], **settings: Any) -> Any:
-    """`jax.jit` with the compiler's options.
+    """`jax.jit` with the compiler's options; never inside another `jax.jit`.
 
     Args:
         function: A pure function.

@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
@@ -20,6 +22,7 @@ from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import TypedGraph, TypedGroup
 
 if TYPE_CHECKING:
+    from capsjax.compiler.ahead import Function
     from capsjax.compiler.bound import BoundNetwork
 
 Backward = Literal["exact", "autodiff"]
@@ -354,6 +357,87 @@ class Network:
         parameters.check_state(self._used, named, expected)
         state = jax.tree.map(jnp.asarray, dict(named))
         return parameters.compiled_state(self._used, state)
+
+    def lower(
+        self,
+        batch: int | Mapping[str, Any],
+        function: "Function" = "apply",
+        train: bool | None = None,
+    ) -> jax.stages.Lowered:
+        """Traces a function of the network ahead of time: no array is needed.
+
+        `net.lower(32).compile()` is called like the function, with arrays of these
+        types alone, and is never traced or compiled again.
+
+        Args:
+            batch: The batch size; or inputs (and targets) by name, as arrays or as
+                `jax.ShapeDtypeStruct`, where their types are others than JAX's
+                default float, and for targets of losses over classes integers.
+            function: "apply", "loss", or "gradient", which is
+                `jax.value_and_grad(net.loss, has_aux=True)`.
+            train: Training or inference; if left out, inference for apply, training
+                for the others. Where capsules draw in training, the compiled function
+                takes `key=`.
+
+        Returns:
+            What `jax.jit(...).lower(...)` returns: `compile()`, `as_text()`,
+            `cost_analysis()`.
+
+        Raises:
+            ValueError: The function is unknown, the batch is none or does not fit.
+
+        Example:
+            >>> import capsjax as cj, jax
+            >>> net = cj.compile(cj.zoo.graph("mlp"))
+            >>> apply = net.lower(8).compile()
+            >>> params, state = net.init(jax.random.key(0))
+            >>> outputs, _ = apply(params, state, {"x": jax.numpy.ones((8, 5))})
+            >>> outputs["y"].shape
+            (8, 4)
+        """
+        from capsjax.compiler.ahead import lower
+
+        return lower(self, batch, function, train)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        params: Params,
+        state: State,
+        batch: int | Mapping[str, Any] | None = None,
+        function: "Function" = "apply",
+        train: bool | None = None,
+    ) -> Path:
+        """Writes a function of the network as a folder that `cj.load_exported` reads.
+
+        The function is StableHLO, by `jax.export`; the document, parameters by name
+        and state stand beside it. It runs without the code of the declaration, and
+        without kinds of one's own being registered. The folder appears whole or not at
+        all.
+
+        Args:
+            path: The folder, new or empty.
+            params: Parameters.
+            state: State.
+            batch: If left out, the function takes batches of any size, on CPUs, GPUs
+                and TPUs, by JAX's own kernels. A batch size, or arrays by name as for
+                `lower`: it takes these alone, on this platform, by the kernels that
+                are the quickest here.
+            function: "apply", "loss", or "gradient", as for `lower`.
+            train: Training or inference, as for `lower`.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ValueError: Parameters or state do not fit; the function is unknown; or a
+                kind of one's own needs a batch size.
+            FileExistsError: The folder holds something already.
+            OSError: It can't be written; nothing is left behind.
+        """
+        from capsjax.compiler.exported import export
+
+        return export(self, path, params, state, batch, function, train)
 
     def bind(self, params: Params, state: State) -> "BoundNetwork":
         """The network as an `equinox.Module` that holds parameters and state.

@@ -46,27 +46,32 @@ def stored_jit(
 
     def call(first, *rest):
         if not made:
-            made.append(_made(plain, identity, folder, (first, *rest)))
+            made.append(_made(function, identity, folder, (first, *rest)) or plain)
         return made[0](first, *rest)
 
     return call
 
 
 def _made(
-    plain: Any, identity: str, folder: Path, arguments: tuple[Any, ...]
-) -> Callable[..., Any]:
-    """The program from its file, or traced now and written to it."""
+    function: Callable[..., Any],
+    identity: str,
+    folder: Path,
+    arguments: tuple[Any, ...],
+) -> Callable[..., Any] | None:
+    """The program from its file, or traced now and written to it; None if it can't be.
+
+    What can't be exported, such as a call into a library of the platform, can still be
+    compiled; and what is wrong with the function, it then says itself.
+    """
     leaves, tree = jax.tree.flatten(arguments)
     path = folder / "steps" / f"{_key(identity, leaves, tree)}.step"
     program = _read(path)
     if program is None:
         try:
-            program = _exported(plain, leaves, tree)
+            program = _exported(function, leaves, tree)
             content = bytes(program.serialize())
         except Exception:
-            # What can't be exported, such as a call into a library of the platform, can
-            # still be compiled; what is wrong with the function, it says itself.
-            return plain
+            return None
         with contextlib.suppress(OSError):  # a full disk, say
             path.parent.mkdir(exist_ok=True)
             write_atomically(path, hashlib.sha256(content).digest() + content)
@@ -84,12 +89,12 @@ def _made(
     return call
 
 
-def _exported(plain: Any, leaves: list[Any], tree: Any) -> Any:
+def _exported(function: Any, leaves: list[Any], tree: Any) -> Any:
     """The function between flat lists of arrays: only these can be written."""
     from jax import export
 
     def flat(*leaves):
-        return jax.tree.leaves(plain(*jax.tree.unflatten(tree, leaves)))
+        return jax.tree.leaves(function(*jax.tree.unflatten(tree, leaves)))
 
     return export.export(jax.jit(flat))(*leaves)
 

@@ -3,8 +3,6 @@
 import dataclasses
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,7 @@ import numpy as np
 from capsjax.compiler import Network
 from capsjax.compiler.parameters import flatten, named_state_shapes, show
 from capsjax.graph import save as save_graph
-from capsjax.graph.files import write_atomically
+from capsjax.graph.files import new_folder, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,30 +58,16 @@ class Run:
             FileExistsError: The folder holds something already.
             OSError: It can't be written; nothing is left behind.
         """
-        folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise FileExistsError(
-                f"{folder} exists and is not empty; choose another folder, nothing "
-                "was overwritten"
-            )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{folder.name}."
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix))
-        try:
-            save_graph(self.net.graph, temporary / "graph.json")
+        with new_folder(folder) as new:
+            save_graph(self.net.graph, new / "graph.json")
             named = self.net.named(self.params)
-            save_parameters(named, temporary / "parameters.safetensors")
+            save_parameters(named, new / "parameters.safetensors")
             if named_state_shapes(self.net.program.typed):
-                save_state(self.net, self.state, temporary / "state.safetensors")
+                save_state(self.net, self.state, new / "state.safetensors")
             history = self.history.to_csv(index=False).encode()
             for name, content in {"history.csv": history, **(more or {})}.items():
-                write_atomically(temporary / name, content)
-            temporary.chmod(0o755)
-            os.replace(temporary, folder)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        return folder
+                write_atomically(new / name, content)
+        return Path(folder)
 
     def __repr__(self) -> str:
         last = self.history.iloc[-1]

@@ -57,7 +57,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jax
+from capsjax.platform import platform
 
 Shape = tuple[int, ...]
 
@@ -170,7 +170,7 @@ def _winograd(
 
 
 def _platform() -> str:
-    return jax.default_backend()
+    return platform()
 
 
 def _is_disjoint(window: Sequence[int], geometry: Geometry) -> bool:
