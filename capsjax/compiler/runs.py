@@ -124,7 +124,9 @@ class RunProgram:
         first = {each.slot: output[each.source] for each in self.run.carried}
         own: Any = self._own(params), self._own(state), self._numbers
         with jax.named_scope(self.run.name):
-            last, (new, kept) = jax.lax.scan(copy, first, own, length=self.run.size, unroll=self._unroll)
+            last, (new, kept) = jax.lax.scan(
+                copy, first, own, length=self.run.size, unroll=self._unroll
+            )
         names = self.run.last
         found = {names[e.output]: last[e.slot] for e in self.run.carried}
         return found, new, kept
