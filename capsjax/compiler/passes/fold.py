@@ -1,7 +1,7 @@
 """Pass: equal sub-graphs in a row become one run, computed by a loop.
 
 Two capsules are alike if their functions, shapes and edges are; a run is a stretch of
-the graph, in topological order, where p capsules after p capsules are alike and read
+the graph, in one of two topological orders, where p capsules after p capsules are alike and read
 alike: within the copy, what the copy before made at the same place, or what all copies
 read. It is found whether the copies were declared as a block or not.
 
@@ -55,8 +55,15 @@ def fold_all(typed: TypedGraph) -> tuple[TypedGraph, list[str]]:
 
 
 def _folded(typed: TypedGraph, least: int) -> tuple[TypedGraph, list[str]]:
+    orders = _depth_first(typed), _by_level(typed)
+    found = [_folded_in_order(typed, order, least) for order in orders]
+    return min(found, key=lambda result: len(result[0].capsules))
+
+
+def _folded_in_order(
+    typed: TypedGraph, order: list[Item], least: int
+) -> tuple[TypedGraph, list[str]]:
     notes: list[str] = []
-    order = _ordered(typed)
     while (found := _best(typed, order, least)) is not None:
         run = _run(order, found)
         order[found.start : found.end] = [run]
@@ -69,8 +76,20 @@ def _folded(typed: TypedGraph, least: int) -> tuple[TypedGraph, list[str]]:
     return typed, notes
 
 
-def _ordered(typed: TypedGraph) -> list[Item]:
-    """Topological order by depth first: each copy's capsules stand together."""
+def _by_level(typed: TypedGraph) -> list[Item]:
+    """Topological order by the longest path: what goes side by side stands together."""
+    level: dict[str, int] = {}
+    kinds: dict[Any, int] = {}
+    rank = {}
+    for item in typed.capsules:
+        own = max((level.get(source, 0) for source in item.sources), default=0) + 1
+        level |= dict.fromkeys(item.made, own)
+        rank[item.name] = own, kinds.setdefault(_kind(item), len(kinds))
+    return sorted(typed.capsules, key=lambda item: rank[item.name])
+
+
+def _depth_first(typed: TypedGraph) -> list[Item]:
+    """Topological order by depth first: what leads to a capsule stands before it."""
     made = {name: item for item in typed.capsules for name in item.made}
     order: dict[str, Item] = {}
     stack = [made[name] for name in reversed(typed.outputs)]
@@ -116,7 +135,9 @@ class _Order:
         kinds: dict[Any, int] = {}
         self.kind = np.array(
             [
-                kinds.setdefault(_kind(item, with_loss) or ("", at), len(kinds))
+                kinds.setdefault(
+                    at if item.name in with_loss else _kind(item) or at, len(kinds)
+                )
                 for at, item in enumerate(order)
             ]
         )
@@ -258,9 +279,9 @@ def _stretches(alike: np.ndarray) -> Iterator[tuple[int, int]]:
         yield start, end - start
 
 
-def _kind(item: Item, with_loss: set[str]) -> Any:
+def _kind(item: Item) -> Any:
     """What is equal in all copies; None for what can't be in one."""
-    if not isinstance(item, TypedCapsule) or item.name in with_loss:
+    if not isinstance(item, TypedCapsule):
         return None
     terms = tuple(map(_term_kind, item.terms))
     return item.cap, item.bias_shape, item.total_input, item.output, terms
