@@ -1,4 +1,4 @@
-"""The command line: `capsjax train|check|show|explain SPEC`.
+"""The command line: `capsjax train|check|show|explain|export SPEC`.
 
 Each command says what it will do, shows progress, and ends with where the results are.
 It exits with 0; with 1 and one message if what it was given is no good; with 2 if it
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import jax
 import typer
 
 import capsjax as cj
@@ -22,7 +23,6 @@ from capsjax.training.fit import fit_by
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from capsjax.training.data import Data
 
 app = typer.Typer(
     name="capsjax",
@@ -153,7 +153,8 @@ def train(
     programs = cj.use_cache(cache)
     net = cj.compile(graph)
     examples = cj.load_data(data)
-    folder = _folder(out, net, examples)
+    name = f"{net.graph.name}-{examples.name}".replace("/", "-")
+    folder = _folder(out, Path("runs") / name)
     typer.echo(
         f"Train {_described(net)} on {examples.name}: {len(examples.train):,} examples "
         f"to learn from, {len(examples.test):,} to judge by.\n"
@@ -183,6 +184,11 @@ def train(
     }
     run.save(folder, pictures)
     typer.echo(_result(run.history.iloc[-1].to_dict()))
+    _list(folder)
+
+
+def _list(folder: Path) -> None:
+    """Says what is in a folder of results."""
     typer.echo(f"Results in {folder}:")
     names = sorted(path.name for path in folder.iterdir())
     width = max(map(len, names)) + 2
@@ -195,8 +201,12 @@ _CONTENTS = {
     "graph.json": "the network; capsjax show reads it",
     "graph.svg": "a drawing of the network",
     "history.csv": "loss and metrics of each epoch",
+    "layout.stablehlo": "from parameters by name to the program's own",
     "learning-curves.svg": "the same as curves",
-    "parameters.safetensors": "the trained parameters by name",
+    "manifest.json": "what the other files are",
+    "parameters.safetensors": "the parameters by name",
+    "program.stablehlo": "the program; cj.load_exported reads the folder",
+    "state.safetensors": "running statistics and wiring",
 }
 
 
@@ -305,6 +315,71 @@ def explain(spec: Spec) -> None:
     typer.echo(cj.explain(cj.compile(_graph(spec))))
 
 
+@_command
+def export(
+    spec: Spec,
+    parameters: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Parameters by name, such as parameters.safetensors of a run; a "
+            "state.safetensors beside it is read, too. Initial ones, if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Batch size: quickest on this platform, for this size alone. Any "
+            "size on any platform, if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=2**31 - 1, help="Decides initial parameters."),
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for the result, new or empty; exported/NAME, with a number if "
+            "there is one already, if left out.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Export a network as StableHLO, which runs without its declaration.
+
+    Saves program, document, parameters and state in a folder that cj.load_exported
+    reads; what can be done with it is inference.
+
+    [bold]Examples[/bold]
+
+      capsjax export lenet-5
+
+      capsjax export first/graph.json --parameters first/parameters.safetensors
+    """
+    net = cj.compile(_graph(spec))
+    params, state = net.init(jax.random.key(seed))
+    if parameters is not None:
+        params = net.from_named(cj.load_parameters(parameters))
+        beside = parameters.with_name("state.safetensors")
+        state = cj.load_state(net, beside) if beside.exists() else state
+    folder = _folder(out, Path("exported") / net.graph.name.replace("/", "-"))
+    origin = f"initial parameters of seed {seed}" if parameters is None else parameters
+    size = "batches of any size, every platform"
+    if batch_size is not None:
+        size = f"batches of {batch_size}, this platform"
+    typer.echo(
+        f"Export {_described(net)}: inference, {size}, with {origin}. The result will "
+        f"be in {folder}."
+    )
+    net.export(folder, params, state, batch_size)
+    _list(folder)
+
+
 def _graph(spec: str) -> cj.Graph | cj.neural.Model:
     """A declaration from a document or by its name in the zoo; a file wins."""
     path = Path(spec)
@@ -323,10 +398,9 @@ def _graph(spec: str) -> cj.Graph | cj.neural.Model:
     )
 
 
-def _folder(out: Path | None, net: cj.Network, data: "Data") -> Path:
-    """Where the results go: judged before training, not after it."""
+def _folder(out: Path | None, first: Path) -> Path:
+    """Where the results go, if nowhere else `first`: judged before work, not after."""
     if out is None:
-        first = Path("runs") / f"{net.graph.name}-{data.name}".replace("/", "-")
         number, out = 1, first
         while out.exists():
             number += 1

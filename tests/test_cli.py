@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 import capsjax as cj
 from capsjax.cli import app
 
-COMMANDS = ("train", "check", "show", "explain")
+COMMANDS = ("train", "check", "show", "explain", "export")
 RESULTS = {
     "graph.json",
     "graph.svg",
@@ -120,6 +121,27 @@ def test_a_run_trained_can_be_shown(run, document):
     assert result.exit_code == 0 and "linear: 650 parameters" in result.output
 
 
+@pytest.mark.parametrize("size", [(), ("--batch-size", "3")], ids=["any", "three"])
+def test_a_run_trained_can_be_exported(run, document, size):
+    assert run("train", document, "--epochs", "1", "--out", "first").exit_code == 0
+    given = "first/parameters.safetensors"
+    result = run("export", "first/graph.json", "--parameters", given, *size)
+    assert result.exit_code == 0, result.output
+    what = "3, this platform" if size else "any size, every platform"
+    assert result.stdout.startswith(
+        f"Export linear (2 capsules, 650 parameters): inference, batches of {what}, "
+        f"with {given}. The result will be in exported/linear.\n"
+        "Results in exported/linear:\n  graph.json "
+    )
+    outputs, _ = cj.load_exported("exported/linear")({"image": np.ones((3, 8, 8, 1))})
+    net = cj.compile(cj.load(document))
+    params = net.from_named(cj.load_parameters(given))
+    expected, _ = net.apply(params, {}, {"image": np.ones((3, 8, 8, 1))})
+    np.testing.assert_allclose(outputs["digit"], expected["digit"], rtol=1e-6)
+    assert run("export", "linear.json").exit_code == 0
+    assert sorted(os.listdir("exported")) == ["linear", "linear-2"]
+
+
 def test_check_says_what_is_sound(run):
     result = run("check", "lenet-5")
     assert result.exit_code == 0
@@ -186,6 +208,10 @@ FAULTS = {
     "out": (
         ("train", "linear.json", "--out", "full"),
         "capsjax: full exists and is not an empty folder; choose another for --out\n",
+    ),
+    "parameters": (
+        ("export", "linear.json", "--parameters", "none.safetensors"),
+        "capsjax: none.safetensors: No such file or directory\n",
     ),
     "locked": (
         ("train", "linear.json", "--out", "linear.json/run"),
