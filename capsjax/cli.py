@@ -17,6 +17,7 @@ import jax
 import typer
 
 import capsjax as cj
+from capsjax.compiler.parameters import named_state_shapes
 from capsjax.compiler.stored_step import stored_jit
 from capsjax.training.fit import fit_by
 
@@ -322,8 +323,8 @@ def export(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Parameters by name, such as parameters.safetensors of a run; a "
-            "state.safetensors beside it is read, too. Initial ones, if left out.",
+            help="Parameters by name, such as parameters.safetensors of a run, beside "
+            "which stands state.safetensors if there is any. Initial ones, if left out.",
             show_default=False,
         ),
     ] = None,
@@ -365,8 +366,8 @@ def export(
     params, state = net.init(jax.random.key(seed))
     if parameters is not None:
         params = net.from_named(cj.load_parameters(parameters))
-        beside = parameters.with_name("state.safetensors")
-        state = cj.load_state(net, beside) if beside.exists() else state
+        if named_state_shapes(net.program.typed):
+            state = cj.load_state(net, parameters.with_name("state.safetensors"))
     folder = _folder(out, Path("exported") / net.graph.name.replace("/", "-"))
     origin = f"initial parameters of seed {seed}" if parameters is None else parameters
     size = "batches of any size, every platform"

@@ -142,6 +142,23 @@ def test_a_run_trained_can_be_exported(run, document, size):
     assert sorted(os.listdir("exported")) == ["linear", "linear-2"]
 
 
+def test_trained_parameters_without_their_statistics_are_not_exported(run):
+    h = cj.capsule("h", cj.identity(cj.input("x", (3,))), cap="standardize")
+    net = cj.compile(cj.graph(h))
+    cj.save(net.graph, "statistics.json")
+    params, state = net.init(jax.random.key(0))
+    cj.save_parameters(net.named(params), "p.safetensors")
+    arguments = ("export", "statistics.json", "--parameters", "p.safetensors")
+    result = run(*arguments)
+    assert result.exit_code == 1 and result.stdout == ""
+    assert result.stderr == "capsjax: state.safetensors: No such file or directory\n"
+    state = {"h": {name: array + 2 for name, array in state["h"].items()}}
+    cj.save_state(net, state, "state.safetensors")
+    assert run(*arguments).exit_code == 0
+    model = cj.load_exported("exported/network")
+    assert (model.state["h:mean"] == state["h"]["mean"]).all()
+
+
 def test_check_says_what_is_sound(run):
     result = run("check", "lenet-5")
     assert result.exit_code == 0
