@@ -117,8 +117,6 @@ def fit_by(
         compiled: `compiled(f)` compiles `f` and donates its first argument, to which
             the result is equal in structure; the name of `f` says what it is.
     """
-    import pandas as pd
-
     _check_settings(net, epochs, batch_size)
     given, test = split_of(data)
     train = bind(net, given, "data")
@@ -141,6 +139,8 @@ def fit_by(
             seconds = time.perf_counter() - start
             rows.append({"epoch": epoch, "seconds": round(seconds, 3), **row})
             bar.show(rows[-1])
+    import pandas as pd  # here: the first step shall not wait for it
+
     return Run(net, carry["params"], carry["state"], pd.DataFrame(rows))
 
 
