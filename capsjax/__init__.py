@@ -20,6 +20,7 @@ from capsjax.compiler import compile as compile
 from capsjax.compiler import compiler_options as compiler_options
 from capsjax.compiler import explain as explain
 from capsjax.compiler import passes as passes
+from capsjax.compiler.allocation import keep_memory as keep_memory
 from capsjax.compiler.cache import use_cache as use_cache
 from capsjax.compiler.load_exported import ExportedNetwork as ExportedNetwork
 from capsjax.compiler.load_exported import load_exported as load_exported

@@ -29,10 +29,11 @@ import jax
 import jax.numpy as jnp
 
 from capsjax.caps.base import Context
+from capsjax.compiler.bias import bias_gradient
 from capsjax.compiler.groups import GroupProgram
 from capsjax.compiler.mode import INFERENCE, Mode
 from capsjax.compiler.plan import Array, Plan, behind, read_outside
-from capsjax.compiler.runs import Edge, Keep, RunProgram
+from capsjax.compiler.runs import Deferred, Keep, RunProgram
 from capsjax.graph.typed import (
     Concatenation,
     TypedCapsule,
@@ -228,7 +229,7 @@ class Program:
         wanted_inputs: frozenset[str] = frozenset(),
         train: bool = False,
         observe: bool = False,
-        deferred: Collection[Edge] = (),
+        deferred: Collection[Deferred] = (),
     ):
         """The backward pass: the equations at the head of this file.
 
@@ -239,7 +240,7 @@ class Program:
             wanted_inputs: Names of the inputs of which dL/dY is asked for.
             train: Whether the forward pass was training.
             observe: Whether error signals are asked for within runs, too.
-            deferred: Edges whose weights' gradients are left out.
+            deferred: Edges and biases whose gradients are left out.
 
         Returns:
             Gradients of the parameters (in their layout), of the inputs (by name), and
@@ -318,7 +319,7 @@ class _Walk:
         d_outputs: Arrays,
         wanted_inputs: frozenset[str],
         mode: Mode,
-        deferred: Collection[Edge],
+        deferred: Collection[Deferred],
     ):
         self.kept, self.drawn, self.params, self.state, _ = residuals
         self.mode = mode
@@ -431,9 +432,9 @@ class _Walk:
         """Gradients of the capsule's parameters, and the error to its sources."""
         found: dict[str, Any] = {}
         own = self.params.get(capsule.name, {})
-        if capsule.bias_shape is not None:
-            summed = tuple(range(delta.ndim - len(capsule.bias_shape)))
-            found["B"] = jnp.sum(delta, axis=summed).astype(own["B"].dtype)
+        if capsule.bias_shape is not None and (capsule.name, None) not in self.deferred:
+            gradient = bias_gradient(delta, capsule.bias_shape)
+            found["B"] = gradient.astype(own["B"].dtype)
         weights = {}
         for term in capsule.terms:
             if isinstance(term, Concatenation):

@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from capsjax.compiler.bias import bias_gradient
 from capsjax.compiler.mode import Mode
 from capsjax.compiler.plan import Array, RunPlan
 from capsjax.graph.typed import TypedEdge, TypedRun
@@ -34,12 +35,12 @@ if TYPE_CHECKING:
     from capsjax.compiler.program import Program
 
 Arrays = dict[str, jax.Array]
-TURN = 4
+TURN = 8
 """Capsules in one turn of a loop, at least: 64 layers of 128 x 256 by 256 x 256 take
 1.06 of the unrolled time with four in a turn, 1.10 with one."""
 
-Edge = tuple[str, str]
-"""Name of a capsule, and key of an edge into it."""
+Deferred = tuple[str, str | None]
+"""Name of a capsule, and key of an edge into it; or None, for its bias."""
 
 Keep = Literal["nothing", "residuals", "all"]
 
@@ -202,25 +203,30 @@ class RunProgram:
             )
             return carry, (d_params, signals)
 
-        deferred = self._deferred(some.shape[0])
-        read_later = {name for name, _ in deferred}
+        edges = self._deferred(some.shape[0])
+        read_later = {name for name, _ in edges}
+        deferred = {*edges, *((name, None) for name in read_later)}
         numbers = jnp.arange(run.size)
         own = numbers, self._own(params), self._own(state), kept
         with jax.named_scope(f"{run.name}/backward"):
             (back, sums, totals), (d_params, signals) = jax.lax.scan(
                 copy, (back, sums, totals), own, reverse=True, unroll=self._unroll
             )
-        for (name, key), (edge, array) in deferred.items():
-            if name in signals:
-                gradient = functools.partial(_weight_gradient, edge)
-                found = jax.vmap(gradient)(stacks[array], signals[name])
-                dtype = params[name]["W"][key].dtype
-                d_params.setdefault(name, {}).setdefault("W", {})[key] = found.astype(
-                    dtype
-                )
+        for (name, key), (edge, array) in edges.items():
+            if name not in signals:  # no error reaches it
+                continue
+            gradient = functools.partial(_weight_gradient, edge)
+            found = jax.vmap(gradient)(stacks[array], signals[name])
+            own = d_params.setdefault(name, {})
+            weight = params[name]["W"][key]
+            own.setdefault("W", {})[key] = found.astype(weight.dtype)
+            shape = run.capsule(name).bias_shape
+            if shape is not None:
+                biases = jax.vmap(lambda d, shape=shape: bias_gradient(d, shape))
+                own["B"] = biases(signals[name]).astype(params[name]["B"].dtype)
         return {**d_params, **totals}, {**back, **sums}, signals
 
-    def _deferred(self, batch: int) -> dict[Edge, tuple[TypedEdge, Array]]:
+    def _deferred(self, batch: int) -> dict[tuple[str, str], tuple[TypedEdge, Array]]:
         """Edges whose weights' gradients are taken behind the loop, and Y's stack.
 
         A product of stacks costs what the products in the loop do, but in it, dW would
@@ -233,7 +239,8 @@ class RunProgram:
                 if edge.weight is not None or not edge.weighting.batches:
                     continue
                 array = self.body.plan.array(edge.source, "Y")
-                smaller = batch * math.prod(edge.shape) <= math.prod(edge.weight_shape)
+                weights = math.prod(edge.weight_shape or ())
+                smaller = batch * math.prod(edge.shape) <= weights
                 if smaller and array in self.plan.stacked:
                     found[capsule.name, edge.key] = edge, array
         return found

@@ -190,11 +190,13 @@ def test_twice_differentiated():
         inputs = {name: batch[name] for name in ("x", "z")}
 
         def value(named, inputs):
-            return squared_gradient(net, batch)((net.from_named(named), inputs))
+            params = net.from_named(named)
+            return squared_gradient(net, batch)((params, inputs))
 
         return jax.grad(value, (0, 1))(named, inputs)
 
-    close(*quick(lambda: (twice(folded), twice(plain)))(), 1e-9)
+    found, expected = quick(lambda: (twice(folded), twice(plain)))()
+    close(found, expected, 1e-9)
 
 
 def test_initial_values_are_those_of_the_copies():
@@ -279,7 +281,13 @@ def test_declared_blocks_and_where_a_copy_begins():
 def test_the_rule_of_cost_leaves_few_copies_alone():
     x = cj.input("x", (4,))
     assert not runs(cj.compile(cj.graph(layers(x, 3)[-1])))
-    assert len(runs(cj.compile(cj.graph(layers(x, 30)[-1])))) == 1
+    assert not runs(cj.compile(cj.graph(layers(x, 100)[-1])))
+    assert len(runs(cj.compile(cj.graph(layers(x, 101)[-1])))) == 1
+    image: Any = cj.input("image", (4, 4, 2))
+    for number in range(13):
+        convolution = cj.conv(image, 2, (3, 3), padding="SAME")
+        image = cj.capsule(f"c{number}", convolution)
+    assert len(runs(cj.compile(cj.graph(image)))) == 1
 
 
 def test_a_run_is_saved_by_name(tmp_path):

@@ -1,9 +1,9 @@
 """Pass: equal sub-graphs in a row become one run, computed by a loop.
 
 Two capsules are alike if their functions, shapes and edges are; a run is a stretch of
-the graph, in one of two topological orders, where p capsules after p capsules are alike and read
-alike: within the copy, what the copy before made at the same place, or what all copies
-read. It is found whether the copies were declared as a block or not.
+the graph, in one of two topological orders, where p capsules after p capsules are alike
+and read alike: within the copy, what the copy before made at the same place, or what
+all copies read. It is found whether the copies were declared as a block or not.
 
 For each period p, one comparison of the order with itself, moved by p, gives the
 stretches (as in a search for repetitions in a text); the one that saves the most
@@ -16,7 +16,6 @@ import os.path
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from capsjax.graph.errors import listing
@@ -31,27 +30,34 @@ from capsjax.graph.typed import (
     TypedRun,
 )
 
-LEAST_COPIES = {"cpu": 8}
-"""Fewer copies are faster to run one by one, and quick to compile, on a platform."""
+LEAST_WORK = 100
+"""Work of the compiler that a run saves, at least: see `_work`. That is about a second
+on a CPU."""
 
-LEAST_COPIES_ELSEWHERE = 4
+WORK_OF_A_KERNEL = 8
+"""Work of a weight of more than two axes, beside that of a capsule, which is 1."""
 
 Item = TypedCapsule | TypedGroup | TypedRun
 
 
 def fold(typed: TypedGraph) -> tuple[TypedGraph, list[str]]:
-    """Folds runs of enough copies for this platform: a rule of cost.
+    """Folds runs that would take long to compile: a rule of cost.
 
-    A loop costs what it moves: weights are cut from their stack, and what is kept is
-    written into one. It saves compile time, which grows with the number of copies.
+    A loop saves compile time, which grows with the number of copies, and costs what it
+    moves: weights are cut from their stack, and what is kept is written into one. On
+    CPU that is nothing beside convolutions and attention, and up to a tenth of the step
+    where each weight meets no more than a hundred examples. So short runs of products,
+    which compile quickly, are left as they are.
+
+    Where you know better: `cj.compile(graph, passes=...)` without this pass, or with
+    `fold_all` in its place.
     """
-    platform = jax.default_backend()
-    return _folded(typed, LEAST_COPIES.get(platform, LEAST_COPIES_ELSEWHERE))
+    return _folded(typed, LEAST_WORK)
 
 
 def fold_all(typed: TypedGraph) -> tuple[TypedGraph, list[str]]:
-    """Folds every run, of two copies or more."""
-    return _folded(typed, 2)
+    """Folds every run, of two copies or more, in place of `fold`."""
+    return _folded(typed, 0)
 
 
 def _folded(typed: TypedGraph, least: int) -> tuple[TypedGraph, list[str]]:
@@ -242,6 +248,11 @@ class _Order:
         kinds = self.kind
         return bool((kinds[one : one + period] == kinds[other : other + period]).all())
 
+    def work(self, found: _Found) -> int:
+        """What compiling the copies takes, but for one of them."""
+        copy = self.items[found.start : found.start + found.period]
+        return (found.copies - 1) * sum(map(_work, copy))
+
     def handed_on(self, found: _Found) -> int:
         """Numbers of what each copy hands on."""
         begin = found.start + found.period
@@ -252,18 +263,18 @@ class _Order:
 
 
 def _best(typed: TypedGraph, order: list[Item], least: int) -> _Found | None:
-    """The run that saves the most capsules."""
+    """The run that saves the most capsules, of those that save enough work."""
     table = _Order(typed, order)
     best: _Found | None = None
-    for period in range(1, len(order) // least + 1):
+    for period in range(1, len(order) // 2 + 1):
         for start, length in _stretches(table.alike(period)):
             # The first copy reads what is no copy: it is not in the stretch.
             most = length // period + 2
-            if most < least or (best and period * (most - 1) <= best.saved):
+            if best and period * (most - 1) <= best.saved:
                 continue
             starts = range(start - period, start + period)
             found = [_Found(s, period, table.copies(s, period)) for s in starts]
-            found = [each for each in found if each.copies >= least]
+            found = [f for f in found if f.copies > 1 and table.work(f) >= least]
             if not found:
                 continue
             here = min(found, key=lambda f: (table.handed_on(f), -f.copies, f.start))
@@ -277,6 +288,13 @@ def _stretches(alike: np.ndarray) -> Iterator[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(np.concatenate(([0], alike.view(np.int8), [0]))))
     for start, end in edges.reshape(-1, 2).tolist():
         yield start, end - start
+
+
+def _work(item: Item) -> int:
+    """What compiling a capsule takes, in capsules without a kernel."""
+    edges = item.edges if isinstance(item, TypedCapsule) else ()
+    kernels = sum(len(edge.weight_shape or ()) > 2 for edge in edges)
+    return 1 + WORK_OF_A_KERNEL * kernels
 
 
 def _kind(item: Item) -> Any:
