@@ -95,6 +95,24 @@ def test_capsules_that_run_as_one_are_stored_by_name(tmp_path):
     assert cj.load(tmp_path / "a" / "graph.json") == net.graph
 
 
+def test_a_folded_run_of_any_batch_size(tmp_path):
+    """Parameters of a run are stacked in the program, not on disk."""
+    h = cj.input("x", (8,))
+    for number in range(12):
+        h = cj.capsule(f"h{number}", cj.matmul(h, 8), cap="tanh")
+    net = cj.compile(cj.graph(h, losses={"h11": "mean_squared_error"}))
+    params, state = net.init(jax.random.key(0))
+    assert len(params) < 12
+    net.export(tmp_path / "a", params, state, function="gradient")
+    named = cj.load_parameters(tmp_path / "a" / "parameters.safetensors")
+    assert len(named) == 12
+    given = {"x": draw((3, 8)), "h11": draw((3, 8), 1)}
+    own = quick(jax.value_and_grad(net.loss, has_aux=True))
+    (expected, _), derivatives = own(params, state, given)
+    (loss, _), gradients = cj.load_exported(tmp_path / "a")(given)
+    close((loss, gradients), (expected, flat(derivatives)))
+
+
 def test_neurons(tmp_path):
     """The wiring of neurons is state."""
     dag = cj.neural.random_dag("scale_free", inputs=4, neurons=12, in_degree=3)
