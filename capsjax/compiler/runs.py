@@ -234,6 +234,8 @@ class RunProgram:
         stacked in its place, where that is no larger.
         """
         found = {}
+        if not isinstance(batch, int):  # exported for any batch size: it may be large
+            return found
         for capsule in self.body.typed.alone:
             for edge in capsule.edges:
                 if edge.weight is not None or not edge.weighting.batches:

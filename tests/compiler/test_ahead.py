@@ -31,14 +31,6 @@ def batch(size: int = 6) -> dict[str, jax.Array]:
 KEY = jax.random.key(3)
 
 
-def test_apply():
-    net = network()
-    params, state = net.init(jax.random.key(0))
-    inputs = {"words": batch()["words"]}
-    compiled = net.lower(6).compile()
-    close(compiled(params, state, inputs), quick(net.apply)(params, state, inputs))
-
-
 def test_apply_in_training():
     net = network()
     params, state = net.init(jax.random.key(0))
