@@ -23,10 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from capsjax.caps import pooling_kernels as pooling
-from capsjax.weightings import convolution_choice as choice
-from capsjax.weightings import convolution_kernels as convolution
-from capsjax.weightings.convolution_choice import Geometry
+from capsjax.caps import pooling_algorithms as pooling
+from capsjax.weightings import convolution_algorithms as convolution
+from capsjax.weightings.convolution_choice import Convolution, Geometry
 
 # name: (input shape, kernel shape, stride, padding)
 CONVOLUTIONS = {
@@ -76,15 +75,16 @@ def convolution_rows(layers: str) -> Iterator[Row]:
         out = geometry.output(x_shape[1:-1], w_shape[:-2])
         delta = random((x_shape[0], *out, w_shape[-1]), 2)
         peers = torch_roles(x, w, delta, stride, pad)
+        problem = Convolution(x_shape, w_shape, geometry)
         yield (
             name,
-            f"forward: {choice.forward_algorithm(x_shape, w_shape, geometry)}",
+            f"forward: {convolution.FORWARD.choose(problem).name}",
             plain,
             partial(convolution.forward, geometry=geometry),
             (x, w),
             peers.get("forward"),
         )
-        chosen = choice.input_gradient_algorithm(x_shape, w_shape, geometry)
+        chosen = convolution.INPUT_GRADIENT.choose(problem).name
         yield (
             name,
             f"input gradient: {chosen}",
@@ -93,7 +93,7 @@ def convolution_rows(layers: str) -> Iterator[Row]:
             (w, delta),
             peers.get("input"),
         )
-        chosen = choice.weight_gradient_algorithm(x_shape, w_shape, geometry)
+        chosen = convolution.WEIGHT_GRADIENT.choose(problem).name
         yield (
             name,
             f"weight gradient: {chosen}",

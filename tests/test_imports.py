@@ -27,8 +27,7 @@ LAYERS = [
 BESIDE = {"zoo", "view"}
 """They stand beside the layers and see only what `PUBLIC` names."""
 
-HELPERS = {"materialize", "platform"}
-"""Small modules that import only each other from capsjax; anyone may use them."""
+HELPERS = {"materialize", "platform", "algorithms"}
 
 PUBLIC = {
     *("capsjax", "capsjax.graph", "capsjax.compiler", "capsjax.weightings"),

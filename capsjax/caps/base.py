@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from capsjax.algorithms import Choice
 from capsjax.graph.kinds import CAPS, CapKind, Registry, Shape
 
 Kept = Literal["U", "Y"]
@@ -64,6 +65,11 @@ class Cap(CapKind):
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
         """`delta = dL/dU` from dL/dY; `u_shape` has the batch axis."""
         return jax.vjp(self.forward, u)[1](dy)[0]
+
+    def choices(self, shape: Shape) -> dict[str, Choice]:
+        """The roles with a choice of algorithms, for U of shape `[B, ...]`:
+        "forward", "gradient"."""
+        return {}
 
     def run(self, u: jax.Array, context: Context) -> tuple[jax.Array, Own, Any]:
         """`(Y, new state, residual)`: the general form of `forward`.

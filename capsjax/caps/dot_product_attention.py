@@ -27,10 +27,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from capsjax.algorithms import Algorithm, Choice, Role, always
 from capsjax.caps.base import Cap, register_cap
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Count, Shape
-from capsjax.platform import platform
 
 _LARGE = 2**17  # numbers of P for one head; fewer are faster all at once
 
@@ -85,7 +85,8 @@ class Attention(Cap):
             p = self._pattern(query, key).astype(u.dtype)
             return _product(p, value)
 
-        return _join(_by_head(attend, self._split(u))).astype(u.dtype)
+        run = HEADS.choose(u.shape, self.asked("forward")).run
+        return _join(run(attend, self._split(u))).astype(u.dtype)
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
         def gradient(
@@ -98,7 +99,8 @@ class Attention(Cap):
             d_value = _product(p.astype(dy.dtype).mT, dy)
             return _product(ds, key), _product(ds.mT, query), d_value
 
-        parts = _by_head(gradient, (*self._split(u), *self._split(dy[:, None])))
+        run = HEADS.choose(u_shape, self.asked("gradient")).run
+        parts = run(gradient, (*self._split(u), *self._split(dy[:, None])))
         return jnp.stack([_join(part) for part in parts], axis=1).astype(dy.dtype)
 
     def _split(self, u: jax.Array) -> tuple[jax.Array, ...]:
@@ -117,6 +119,10 @@ class Attention(Cap):
             scores = jnp.where(column <= row, scores, -jnp.inf)
         return jax.nn.softmax(scores)
 
+    def choices(self, shape: Shape) -> dict[str, Choice]:
+        choice = Choice(HEADS, shape)
+        return {"forward": choice, "gradient": choice}
+
     def flops(self, shape: Shape) -> int:
         _, sequence, features = shape
         return (4 * features + 5 * self.heads) * sequence**2
@@ -134,13 +140,31 @@ def _join(y: jax.Array) -> jax.Array:
     return y.reshape(*y.shape[:2], -1)
 
 
-def _by_head(f: Callable[..., Any], parts: tuple[jax.Array, ...]) -> Any:
-    """f of arrays [heads, B, sequence, d]: of all heads at once, or in turn."""
-    _, batch, sequence, _ = parts[0].shape
-    if _platform() == "cpu" and batch * sequence**2 >= _LARGE:
-        return jax.lax.map(lambda part: f(*part), parts)
+def _at_once(f: Callable[..., Any], parts: tuple[jax.Array, ...]) -> Any:
+    """f of arrays [heads, B, sequence, d], all heads at once."""
     return f(*parts)
 
 
-def _platform() -> str:
-    return platform()
+def _in_turn(f: Callable[..., Any], parts: tuple[jax.Array, ...]) -> Any:
+    """The same, head by head."""
+    return jax.lax.map(lambda part: f(*part), parts)
+
+
+def _pairs(shape: Shape) -> int:
+    """Numbers of P for one head, from the shape of U with its batch."""
+    return shape[0] * shape[2] ** 2
+
+
+# Costs in numbers of P, where those of a large one count twice, each head in turn more.
+HEADS = Role(
+    "attention",
+    (
+        Algorithm(
+            "at once",
+            _at_once,
+            always,
+            lambda shape: _pairs(shape) * (2 if _pairs(shape) >= _LARGE else 1),
+        ),
+        Algorithm("in turn", _in_turn, always, lambda shape: 1.5 * _pairs(shape)),
+    ),
+)

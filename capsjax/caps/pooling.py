@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Len
 
-from capsjax.caps import pooling_kernels as kernels
+from capsjax.algorithms import Choice
+from capsjax.caps import pooling_algorithms as algorithms
 from capsjax.caps.base import Cap, Kept, register_cap, wide
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Count, NonNegative, Shape
@@ -66,11 +67,18 @@ class MaxPool(_Pool):
     reads: ClassVar[tuple[Kept, ...]] = ("U", "Y")
 
     def forward(self, u: jax.Array) -> jax.Array:
-        return kernels.max_pool(u, *self.geometry(u.shape[1:]))
+        geometry = self.geometry(u.shape[1:])
+        return algorithms.max_pool(u, *geometry, self.asked("forward"))
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
         geometry = self.geometry(u_shape[1:])
-        return kernels.max_pool_gradient(u, y, wide(dy), *geometry).astype(dy.dtype)
+        asked = self.asked("gradient")
+        du = algorithms.max_pool_gradient(u, y, wide(dy), *geometry, asked)
+        return du.astype(dy.dtype)
+
+    def choices(self, shape: Shape) -> dict[str, Choice]:
+        problem = algorithms.Pooling(shape, *self.geometry(shape[1:]))
+        return algorithms.choices(algorithms.MAX, algorithms.MAX_GRADIENT, problem)
 
 
 @register_cap("avg_pool")
@@ -80,13 +88,20 @@ class AvgPool(_Pool):
     reads: ClassVar[tuple[Kept, ...]] = ()
 
     def forward(self, u: jax.Array) -> jax.Array:
-        y = kernels.average_pool(wide(u), *self.geometry(u.shape[1:]))
+        geometry = self.geometry(u.shape[1:])
+        y = algorithms.average_pool(wide(u), *geometry, self.asked("forward"))
         return y.astype(u.dtype)
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
         geometry = self.geometry(u_shape[1:])
-        delta = kernels.average_pool_gradient(wide(dy), u_shape, *geometry)
+        asked = self.asked("gradient")
+        delta = algorithms.average_pool_gradient(wide(dy), u_shape, *geometry, asked)
         return delta.astype(dy.dtype)
+
+    def choices(self, shape: Shape) -> dict[str, Choice]:
+        problem = algorithms.Pooling(shape, *self.geometry(shape[1:]))
+        roles = algorithms.AVERAGE, algorithms.AVERAGE_GRADIENT
+        return algorithms.choices(*roles, problem)
 
 
 @register_cap("global_avg_pool")

@@ -24,7 +24,7 @@ Measured on 2 cores, float32 (XLA's own -> here):
 | 8x56x56x64  | 3x3, stride 2 | 21 -> 1.9 ms    | 1.1 -> 0.6 ms  |
 | 8x28x28x64  | 3x3, stride 1 | 12 -> 4.0 ms    | 1.8 -> 0.4 ms  |
 
-On other platforms, and for windows of more than 127 elements, all is JAX's own.
+Which of the functions when stands in `pooling_algorithms`.
 """
 
 from __future__ import annotations
@@ -40,50 +40,43 @@ import numpy as np
 from jax import Array, lax
 
 from capsjax.materialize import materialize
-from capsjax.platform import platform
 
 Shape = tuple[int, ...]
 Padding = tuple[tuple[int, int], ...]
 
-_TAPS_LIMIT = 127  # bounds the program's length; a position also fits in int8
 
-
-@partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
-def max_pool(u: Array, window: Shape, stride: Shape, padding: Padding) -> Array:
-    """The maximum of each window of u, `[B, spatial..., C]`."""
-    if not _is_unrolled(window):
-        return _reduce_max(u, window, stride, padding)
+def slices_max(u: Array, window: Shape, stride: Shape, padding: Padding) -> Array:
+    """The maximum of slices."""
     u = materialize(u)  # read once for every element of the window
     return _reduce(jnp.maximum, -jnp.inf, u, window, stride, padding)
 
 
-@max_pool.defjvp
-def _max_pool_jvp(window, stride, padding, primals, tangents):
-    """The tangent of y is that of u at the first maximum: linear, so transposable."""
-    (u,), (du,) = primals, tangents
-    if not _is_unrolled(window):
-        pool = partial(_reduce_max, window=window, stride=stride, padding=padding)
-        return jax.jvp(pool, (u,), (du,))
-    y = max_pool(u, window, stride, padding)
+def slices_max_tangent(
+    u: Array, y: Array, du: Array, window: Shape, stride: Shape, padding: Padding
+) -> Array:
+    """dy: that of u at the first maximum; linear, so transposable."""
     first = _first_maximum(u, y, window, stride, padding)
     du = _pad(du, padding, 0)
     dy = jnp.zeros_like(y)
     for position, tap in enumerate(np.ndindex(*window)):
         dy = dy + jnp.where(first == position, _tap(du, tap, stride, y.shape), 0)
-    return y, dy
+    return dy
 
 
-def max_pool_gradient(
+def spread_max_gradient(
     u: Array, y: Array, dy: Array, window: Shape, stride: Shape, padding: Padding
 ) -> Array:
-    """du: each window's dy, at its first maximum."""
-    if not _is_unrolled(window):
-        pool = partial(_reduce_max, window=window, stride=stride, padding=padding)
-        return jax.vjp(pool, u.astype(dy.dtype))[1](dy)[0]
+    """du where windows are apart: each element compares its own position."""
     first = _first_maximum(materialize(u), y, window, stride, padding)
-    if _is_disjoint(window, stride):
-        du = jnp.where(_spread(first) == _positions(window), _spread(dy), 0)
-        return _assemble(du, u.shape, stride, padding)
+    du = jnp.where(_spread(first) == _positions(window), _spread(dy), 0)
+    return _assemble(du, u.shape, stride, padding)
+
+
+def shares_max_gradient(
+    u: Array, y: Array, dy: Array, window: Shape, stride: Shape, padding: Padding
+) -> Array:
+    """du: for each element, the sum over the windows that see it."""
+    first = _first_maximum(materialize(u), y, window, stride, padding)
 
     def share(tap: Sequence[int], arrays: Sequence[Array]) -> Array:
         first, dy = arrays
@@ -93,48 +86,64 @@ def max_pool_gradient(
     return _sum_shares(share, (first, dy), u.shape, window, stride, padding)
 
 
-def average_pool(u: Array, window: Shape, stride: Shape, padding: Padding) -> Array:
-    """The mean of each window of u, `[B, spatial..., C]`, padding not counted."""
+def slices_average(u: Array, window: Shape, stride: Shape, padding: Padding) -> Array:
+    """The sum of slices, divided."""
     counts = _counts(u.shape, window, stride, padding, u.dtype)
-    if not _is_unrolled(window):
-        return _reduce_sum(u, window, stride, padding) / counts
     return _reduce(jnp.add, 0, u, window, stride, padding) / counts
 
 
-def average_pool_gradient(
+def spread_average_gradient(
     dy: Array, u_shape: Shape, window: Shape, stride: Shape, padding: Padding
 ) -> Array:
-    """du: each window's dy / n, at all its elements."""
+    """du where windows are apart: copies."""
+    du = _spread(dy / _counts(u_shape, window, stride, padding, dy.dtype))
+    shape = np.broadcast_shapes(du.shape, _window_axes(window))
+    return _assemble(jnp.broadcast_to(du, shape), u_shape, stride, padding)
+
+
+def shares_average_gradient(
+    dy: Array, u_shape: Shape, window: Shape, stride: Shape, padding: Padding
+) -> Array:
+    """du: for each element, the sum over the windows that see it."""
     dy = dy / _counts(u_shape, window, stride, padding, dy.dtype)
-    if _platform() == "cpu" and _is_disjoint(window, stride):
-        du = _spread(dy)
-        shape = np.broadcast_shapes(du.shape, _window_axes(window))
-        return _assemble(jnp.broadcast_to(du, shape), u_shape, stride, padding)
-    if _is_unrolled(window):
 
-        def share(tap: Sequence[int], arrays: Sequence[Array]) -> Array:
-            return arrays[0]
+    def share(tap: Sequence[int], arrays: Sequence[Array]) -> Array:
+        return arrays[0]
 
-        return _sum_shares(share, (dy,), u_shape, window, stride, padding)
-    pool = partial(_reduce_sum, window=window, stride=stride, padding=padding)
-    u = jax.ShapeDtypeStruct(u_shape, dy.dtype)
-    return jax.linear_transpose(pool, u)(dy)[0]
+    return _sum_shares(share, (dy,), u_shape, window, stride, padding)
 
 
 # ---- JAX's own
 
 
-def _platform() -> str:
-    return platform()
-
-
-def _is_unrolled(window: Shape) -> bool:
-    return _platform() == "cpu" and math.prod(window) <= _TAPS_LIMIT
-
-
-def _reduce_max(u: Array, window: Shape, stride: Shape, padding: Padding) -> Array:
+def jax_max(u: Array, window: Shape, stride: Shape, padding: Padding) -> Array:
+    """The maximum of each window."""
     init = np.array(-np.inf, u.dtype)
     return lax.reduce_window(u, init, lax.max, *_full(window, stride, padding))
+
+
+def jax_max_gradient(
+    u: Array, y: Array, dy: Array, window: Shape, stride: Shape, padding: Padding
+) -> Array:
+    """du by `jax.vjp`."""
+    pool = partial(jax_max, window=window, stride=stride, padding=padding)
+    return jax.vjp(pool, u.astype(dy.dtype))[1](dy)[0]
+
+
+def jax_average(u: Array, window: Shape, stride: Shape, padding: Padding) -> Array:
+    """The sum of each window, divided."""
+    counts = _counts(u.shape, window, stride, padding, u.dtype)
+    return _reduce_sum(u, window, stride, padding) / counts
+
+
+def jax_average_gradient(
+    dy: Array, u_shape: Shape, window: Shape, stride: Shape, padding: Padding
+) -> Array:
+    """du by `jax.linear_transpose`."""
+    dy = dy / _counts(u_shape, window, stride, padding, dy.dtype)
+    pool = partial(_reduce_sum, window=window, stride=stride, padding=padding)
+    u = jax.ShapeDtypeStruct(u_shape, dy.dtype)
+    return jax.linear_transpose(pool, u)(dy)[0]
 
 
 def _reduce_sum(u: Array, window: Shape, stride: Shape, padding: Padding) -> Array:
@@ -222,10 +231,6 @@ def _counts(
 
 
 # ---- writing windows
-
-
-def _is_disjoint(window: Shape, stride: Shape) -> bool:
-    return all(k <= s for k, s in zip(window, stride, strict=True))
 
 
 def _positions(window: Shape) -> Array:

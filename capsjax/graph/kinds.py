@@ -6,10 +6,11 @@ class is the entry in the table; an instance is the kind with its settings, and 
 hashable and comparable. Documents name kinds; they are looked up here and nowhere else.
 """
 
+import copy
 import dataclasses
 import keyword
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, dataclass_transform
 
 from annotated_types import Ge, Le
@@ -54,7 +55,7 @@ class Kind:
 
 def kind_fields(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
     """The settings of a record or of an instance: every kind is a dataclass."""
-    return dataclasses.fields(kind)
+    return tuple(field for field in dataclasses.fields(kind) if field.init)
 
 
 K = TypeVar("K", bound=Kind)
@@ -121,7 +122,30 @@ class Registry(Generic[K]):
         return len(self._table)
 
 
-class WeightingKind(Kind):
+class Computed(Kind):
+    """A kind that the compiler computes, by algorithms that it may be asked for.
+
+    Which ones is no setting: declarations and documents do not have it, the compiler
+    alone fills it in. It tells records apart, as settings do.
+    """
+
+    algorithms: tuple[tuple[str, str], ...] = dataclasses.field(
+        default=(), init=False, repr=False
+    )
+    """Roles and the names of the algorithms asked for: `(("forward", "patches"),)`."""
+
+    def asking(self, algorithms: Iterable[tuple[str, str]]) -> Self:
+        """The same operation by these algorithms, where they can be used."""
+        asking = copy.copy(self)
+        object.__setattr__(asking, "algorithms", tuple(sorted(algorithms)))
+        return asking
+
+    def asked(self, role: str) -> str | None:
+        """The name of the algorithm asked for in a role, if any is."""
+        return dict(self.algorithms).get(role)
+
+
+class WeightingKind(Computed):
     """The part of a weighting operation that a declaration needs: its shape rule."""
 
     symbol: ClassVar[str] = "\N{CIRCLED TIMES}"
@@ -153,7 +177,7 @@ class WeightingKind(Kind):
         return 0
 
 
-class CapKind(Kind):
+class CapKind(Computed):
     """The part of a capsule function that a declaration needs: its shape rule."""
 
     output: ClassVar[str] = "real"

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from capsjax.algorithms import Choice
 from capsjax.graph.kinds import WEIGHTINGS, Registry, Shape, WeightingKind
 
 
@@ -59,6 +60,11 @@ class Weighting(WeightingKind):
         assert weight_shape is not None
         scale = gain / self.fan_in(shape) ** 0.5
         return scale * jax.random.normal(key, weight_shape, dtype)
+
+    def choices(self, shape: Shape) -> dict[str, Choice]:
+        """The roles with a choice of algorithms, for Y of a source of shape
+        `[B, ...]`: some of "forward", "input gradient", "weight gradient"."""
+        return {}
 
     def forward(self, w: Any, y: jax.Array) -> jax.Array:
         """`W (x) Y`, batch axis first."""

@@ -6,17 +6,15 @@ from typing import Annotated, ClassVar, Literal
 import jax
 from annotated_types import Len
 
+from capsjax.algorithms import Choice
 from capsjax.graph.declaration import Incoming, Node, edge
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Count, NonNegative, Shape
 from capsjax.graph.windows import Padding, explicit_padding, output_sizes
 from capsjax.materialize import materialize
-from capsjax.weightings import convolution_kernels as kernels
+from capsjax.weightings import convolution_algorithms as algorithms
 from capsjax.weightings.base import Weighting, register_weighting
-from capsjax.weightings.convolution_choice import (
-    Geometry,
-    weight_gradient_algorithm,
-)
+from capsjax.weightings.convolution_choice import Convolution, Geometry
 
 Sizes = Annotated[tuple[Count, ...], Len(1, 3)]
 
@@ -84,26 +82,39 @@ class Conv(Weighting):
         return math.prod(self.window) * shape[-1] // self.groups
 
     def forward(self, w: jax.Array, y: jax.Array) -> jax.Array:
-        return kernels.forward(y, w, self.geometry(y.shape[1:]))
+        geometry = self.geometry(y.shape[1:])
+        return algorithms.forward(y, w, geometry, self.asked("forward"))
 
     def weight_gradient(
         self, y: jax.Array, delta: jax.Array, w_shape: Shape
     ) -> jax.Array:
         geometry = self.geometry(y.shape[1:])
-        algorithm = weight_gradient_algorithm(y.shape, w_shape, geometry)
-        if math.prod(self.window) > 1 and not algorithm.startswith("winograd"):
+        asked = self.asked("weight gradient")
+        problem = Convolution(y.shape, tuple(w_shape), geometry)
+        algorithm = algorithms.WEIGHT_GRADIENT.choose(problem, asked)
+        if problem.taps > 1 and not algorithm.name.startswith("winograd"):
             # Kernels read both tap by tap or with axes exchanged, and XLA would compute
             # what is fused into such a read that way, too: a norm and a relu, or a sum
             # over many readers. DenseNet's step took 1.2 of the time. (Winograd's
             # transforms are written anyway; there it would cost 1.4 of the role's.)
             y, delta = materialize(y), materialize(delta)
-        return kernels.weight_gradient(y, delta, w_shape, geometry)
+        return algorithm.run(y, delta, problem.w_shape, geometry)
 
     def input_gradient(
         self, w: jax.Array, delta: jax.Array, y_shape: Shape
     ) -> jax.Array:
         geometry = self.geometry(y_shape[1:])
-        return kernels.input_gradient(w, delta, y_shape, geometry)
+        asked = self.asked("input gradient")
+        return algorithms.input_gradient(w, delta, y_shape, geometry, asked)
+
+    def choices(self, shape: Shape) -> dict[str, Choice]:
+        w_shape = self.weight_shape(shape[1:])
+        problem = Convolution(shape, w_shape, self.geometry(shape[1:]))
+        return {
+            "forward": Choice(algorithms.FORWARD, problem),
+            "input gradient": Choice(algorithms.INPUT_GRADIENT, problem),
+            "weight gradient": Choice(algorithms.WEIGHT_GRADIENT, problem),
+        }
 
     def flops(self, shape: Shape) -> int:
         positions = math.prod(self.contribution_shape(shape)[:-1])

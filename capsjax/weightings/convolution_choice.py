@@ -1,7 +1,30 @@
-"""Which convolution kernel when: by role, shape and platform.
+"""What convolution kernels cost, by role and shape: rules fitted to measurements.
 
-On other platforms than CPU each role is JAX's own. On CPU (2 cores, float32, XLA's own
-derivative -> this algorithm):
+The unit is one multiplication of a matrix product in a large one. With P positions of
+the output, T taps, C channels of a group, Q features, W = P T C Q multiplications:
+
+| algorithm | y                      | dx                     | dw                    |
+|-----------|------------------------|------------------------|-----------------------|
+| lax       | 1.5 W, few channels    | 1.5 W, C <= 4: 15 W,   | 1.5 W, strided        |
+|           | + 250 P T C, wide or   | strided 120 W          | volumes 10 W          |
+|           | strided volumes 4 W,   |                        |                       |
+|           | groups of C <= 4: 60 W |                        |                       |
+| patches   | 1.4 W + 80 P T C for   | the same               | the same              |
+|           | copies, 600 P T C if   |                        |                       |
+|           | they are large, none   |                        |                       |
+|           | if windows are apart   |                        |                       |
+| shifts    | 2 W, 6 W if T C Q is   | C = 1: 2.9 W,          | C = 1: 3 W            |
+|           | large, groups 3 W      | else 1200 W            |                       |
+| flipped   |                        | C = 1: 2.5 or 3.2 W    |                       |
+| exchanged |                        |                        | C >= 2 Q: 1.45 W      |
+| dense     |                        | groups x 1.5 W         | groups x 1.5 W        |
+| jax       |                        | 1201 W                 | 1201 W                |
+| winograd  | see below              | see below              | see below             |
+
+Few channels: T C <= 32, or C <= 3 and T C Q <= 450. Wide: C >= 256 and T >= 25.
+
+What that comes to, and what was measured (2 cores, float32, XLA's own derivative -> the
+algorithm):
 
 | role   | when                                 | algorithm | measured                 |
 |--------|--------------------------------------|-----------|--------------------------|
@@ -28,12 +51,10 @@ Here y is the output, dx and dw the gradients of input and kernel, C and Q the c
 of input and output, s the stride. The algorithms stand in `convolution_kernels`,
 `convolution_shifts` and `convolution_winograd`.
 
-Winograd's algorithm with tiles of n x n inputs is chosen where it costs the least, in
-multiplications of a matrix product:
+Winograd's algorithm with tiles of n x n inputs costs, in the same unit:
 
     n^2 (T C Q + 50 C Q + 9 n T (C + Q))     T tiles: products, and transforms of
                                              the kernel and of the tiles
-    1.5 r^2 P C Q                            `lax`: P outputs, r x r taps
 
 Milliseconds for y, dx, dw of 3x3 (the last: 5x5) with equal padding, and the choice:
 
@@ -57,13 +78,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from capsjax.platform import platform
-
 Shape = tuple[int, ...]
 
-_PATCHES_LIMIT = 2**26  # elements; beyond it the copies cost more than they save
+_LAX, _PATCHES = 1.5, 1.4  # of a multiplication in a library convolution, in a product
+_COPY, _LARGE_COPY = 80, 600  # of an element of patches
+_PATCHES_LIMIT = 2**26  # elements; beyond it each call gets fresh pages
+_NAIVE = 60  # of a multiplication where the library has no fast routine
+_STRETCHED = 120  # the same, most of them with zeros
+_GROUPED = 1200  # the same, in a derivative by groups
 _WEIGHT_COST, _TILE_COST = 50, 9  # of a transform, in multiplications
-_PLAIN_COST = 1.5  # of one in a convolution of XLA, beside its products
 _TAPS_LIMIT = 128  # operations in the program, so compile time
 
 
@@ -86,100 +109,209 @@ class Geometry:
         )
 
 
-def forward_algorithm(x_shape: Shape, w_shape: Shape, geometry: Geometry) -> str:
-    """The name in FORWARD of the algorithm for these shapes on this platform."""
-    (*window, c, _), taps = w_shape, math.prod(w_shape[:-2])
-    if _platform() != "cpu":
-        return "jax"
-    if geometry.groups > 1:
-        return "shifts" if c <= 4 and taps * c <= _TAPS_LIMIT else "lax"
-    if _is_disjoint(window, geometry):
-        return "patches"
-    if c <= 3 and math.prod(w_shape) <= 450:
-        return "shifts"
-    if set(geometry.dilation) != {1}:
-        return "lax"
-    if taps * c <= 32:
-        return "patches"
-    out = geometry.output(x_shape[1:-1], window)
-    elements = x_shape[0] * math.prod(out) * taps * c
-    wide = c >= 256 and taps >= 25 and elements <= _PATCHES_LIMIT
-    if winograd := _winograd(x_shape[0], out, w_shape, geometry):
-        return winograd
-    return "patches" if wide or _is_strided_volume(geometry) else "lax"
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution of x, `[B, spatial..., channels]`, with w, `[window..., C, Q]`."""
+
+    x_shape: Shape
+    w_shape: Shape
+    geometry: Geometry
+
+    @property
+    def window(self) -> Shape:
+        """Sizes of the window."""
+        return self.w_shape[:-2]
+
+    @property
+    def taps(self) -> int:
+        """Elements of the window."""
+        return math.prod(self.window)
+
+    @property
+    def channels(self) -> int:
+        """Channels of one group."""
+        return self.w_shape[-2]
+
+    @property
+    def features(self) -> int:
+        """Features of all groups."""
+        return self.w_shape[-1]
+
+    @property
+    def out(self) -> Shape:
+        """Spatial sizes of the output."""
+        return self.geometry.output(self.x_shape[1:-1], self.window)
+
+    @property
+    def seen(self) -> int:
+        """P T C: elements of all windows, with one group's channels."""
+        return self.x_shape[0] * math.prod(self.out) * self.taps * self.channels
+
+    @property
+    def work(self) -> int:
+        """W: multiplications."""
+        return self.seen * self.features
+
+    @property
+    def strided(self) -> bool:
+        """Whether windows are further apart than one position."""
+        return max(self.geometry.stride) > 1
+
+    @property
+    def dilated(self) -> bool:
+        """Whether the taps of a window are apart."""
+        steps = zip(self.window, self.geometry.dilation, strict=True)
+        return any(k > 1 and e > 1 for k, e in steps)
+
+    @property
+    def disjoint(self) -> bool:
+        """Whether no input element is seen by two windows."""
+        sides = zip(self.window, self.geometry.stride, strict=True)
+        return not self.dilated and all(k == 1 or k <= s for k, s in sides)
+
+    @property
+    def strided_volume(self) -> bool:
+        """Whether it has three dimensions and a stride."""
+        return len(self.window) == 3 and self.strided
 
 
-def input_gradient_algorithm(x_shape: Shape, w_shape: Shape, geometry: Geometry) -> str:
-    """The name in INPUT_GRADIENT of the algorithm for these shapes."""
-    (*window, c, q), taps = w_shape, math.prod(w_shape[:-2])
-    if _platform() != "cpu":
-        return "jax"
-    if geometry.groups > 1:
-        if c > 1 or taps > _TAPS_LIMIT:
-            return "dense"
-        flips = taps > 9 or q > geometry.groups
-        return "flipped" if flips and max(geometry.stride) == 1 else "shifts"
-    if _is_disjoint(window, geometry):
-        return "patches"
-    if max(geometry.stride) == 1 and c > 4:
-        return _winograd(x_shape[0], x_shape[1:-1], w_shape, geometry) or "lax"
-    few = taps <= _TAPS_LIMIT and set(geometry.dilation) == {1}
-    return "patches" if few else "lax"
+# ---- what can be used
 
 
-def weight_gradient_algorithm(
-    x_shape: Shape, w_shape: Shape, geometry: Geometry
-) -> str:
-    """The name in WEIGHT_GRADIENT of the algorithm for these shapes."""
-    if _platform() != "cpu":
-        return "jax"
-    if geometry.groups > 1:
-        if w_shape[-2] > 1:
-            return "dense"
-        few = math.prod(w_shape[:-2]) <= _TAPS_LIMIT // 2  # each stands there 8 times
-        return "shifts" if few else "jax"
-    if _is_disjoint(w_shape[:-2], geometry):
-        return "patches"
-    plain = set(geometry.dilation) == {1}
-    if plain and _is_strided_volume(geometry):
-        return "patches"
-    out = geometry.output(x_shape[1:-1], w_shape[:-2])
-    if winograd := _winograd(x_shape[0], out, w_shape, geometry):
-        return winograd
-    narrow = w_shape[-2] >= 2 * w_shape[-1]
-    return "exchanged" if narrow and max(geometry.stride) == 1 else "lax"
+def is_dense(problem: Convolution) -> bool:
+    """One group."""
+    return problem.geometry.groups == 1
 
 
-def _winograd(
-    batch: int, out: Sequence[int], w_shape: Shape, geometry: Geometry
-) -> str | None:
-    """Winograd's algorithm for these numbers of outputs, where it is the cheapest."""
-    *window, c, q = w_shape
-    square = len(window) == 2 and window[0] == window[1] and window[0] in (3, 5)
-    if not square or {*geometry.stride, *geometry.dilation} != {1}:
-        return None
-    plain = _PLAIN_COST * batch * math.prod(out) * math.prod(w_shape)
-    costs: dict[str | None, float] = {None: plain}
-    for tile in (4, 6):
-        m = tile - window[0] + 1
-        if m > 1:
-            tiles = batch * math.prod(-(-o // m) for o in out)
-            transforms = _WEIGHT_COST * c * q + _TILE_COST * tile * tiles * (c + q)
-            costs[f"winograd{tile}"] = tile**2 * (tiles * c * q + transforms)
-    return min(costs, key=lambda name: costs[name])
+def is_grouped(problem: Convolution) -> bool:
+    """Several groups."""
+    return problem.geometry.groups > 1
 
 
-def _platform() -> str:
-    return platform()
+def has_patches(problem: Convolution) -> bool:
+    """One group, and windows whose elements are neighbors."""
+    return is_dense(problem) and not problem.dilated
 
 
-def _is_disjoint(window: Sequence[int], geometry: Geometry) -> bool:
-    """Whether no input element is seen by two windows."""
-    return all(
-        k == 1 or (k <= s and e == 1)
-        for k, s, e in zip(window, geometry.stride, geometry.dilation, strict=True)
+def has_folds(problem: Convolution) -> bool:
+    """The same, for dx: overlapping windows are added up tap by tap."""
+    few = problem.disjoint or problem.taps <= _TAPS_LIMIT
+    return has_patches(problem) and few
+
+
+def has_shifts(problem: Convolution) -> bool:
+    """Few taps and channels of a group: each is an operation of the program."""
+    return problem.taps * problem.channels <= _TAPS_LIMIT
+
+
+def has_flips(problem: Convolution) -> bool:
+    """The same, without strides."""
+    return has_shifts(problem) and not problem.strided
+
+
+def has_block_shifts(problem: Convolution) -> bool:
+    """The same, for dw: each stands there 8 times."""
+    return problem.taps * problem.channels <= _TAPS_LIMIT // 2
+
+
+def is_exchangeable(problem: Convolution) -> bool:
+    """One group, no strides."""
+    return is_dense(problem) and not problem.strided
+
+
+def has_tiles(problem: Convolution, tile: int) -> bool:
+    """3 x 3 or 5 x 5, without steps, and less than the tile."""
+    geometry, window = problem.geometry, problem.window
+    square = window in ((3, 3), (5, 5)) and window[0] < tile
+    return (
+        square and is_dense(problem) and {*geometry.stride, *geometry.dilation} == {1}
     )
 
 
-def _is_strided_volume(geometry: Geometry) -> bool:
-    return len(geometry.stride) == 3 and max(geometry.stride) > 1
+# ---- what it costs
+
+
+def lax_forward(problem: Convolution) -> float:
+    """A library convolution."""
+    c, taps, work = problem.channels, problem.taps, problem.work
+    if is_grouped(problem):
+        return (_NAIVE if c <= 4 else _LAX) * work
+    if problem.strided_volume or (c >= 256 and taps >= 25):
+        return 4 * work
+    tiny = c <= 3 and math.prod(problem.w_shape) <= 450
+    return _LAX * work + (250 * problem.seen if taps * c <= 32 or tiny else 0)
+
+
+def lax_input_gradient(problem: Convolution) -> float:
+    """A library convolution of delta: naive where it is stretched by a stride."""
+    if problem.strided:
+        return _STRETCHED * problem.work
+    return (_LAX if problem.channels > 4 else 10 * _LAX) * problem.work
+
+
+def lax_weight_gradient(problem: Convolution) -> float:
+    """A library convolution with delta as the kernel."""
+    return (10 if problem.strided_volume else _LAX) * problem.work
+
+
+def exchanged(problem: Convolution) -> float:
+    """The same with x as the kernel: where that has more channels."""
+    narrow = problem.channels >= 2 * problem.features
+    return (1.45 if narrow else 1.9) * problem.work
+
+
+def patches(problem: Convolution) -> float:
+    """A product, and copies of what windows see where they overlap."""
+    large = problem.seen > _PATCHES_LIMIT
+    copies = 0 if problem.disjoint else (_LARGE_COPY if large else _COPY)
+    return _PATCHES * problem.work + copies * problem.seen
+
+
+def shifts_forward(problem: Convolution) -> float:
+    """A sum of scaled slices: in registers while the kernel is small."""
+    if is_grouped(problem):
+        return 3 * problem.work
+    small = problem.channels <= 3 and math.prod(problem.w_shape) <= 450
+    return (2 if small else 6) * problem.work
+
+
+def shifts_input_gradient(problem: Convolution) -> float:
+    """Each tap writes a padded array."""
+    return (2.9 if _depthwise(problem) else _GROUPED) * problem.work
+
+
+def flipped(problem: Convolution) -> float:
+    """Slices of delta: less to write, more to read."""
+    if not _depthwise(problem):
+        return _GROUPED * problem.work
+    several = problem.features > problem.geometry.groups
+    return (2.5 if problem.taps > 9 or several else 3.2) * problem.work
+
+
+def shifts_weight_gradient(problem: Convolution) -> float:
+    """A sum of products for each tap and channel."""
+    return (3 if _depthwise(problem) else _GROUPED) * problem.work
+
+
+def dense(problem: Convolution) -> float:
+    """All channels with all features; grouped derivatives have no fast routine."""
+    return _LAX * problem.geometry.groups * problem.work
+
+
+def jax_derivative(problem: Convolution) -> float:
+    """What autodiff makes: naive in groups, with strides and inside loops."""
+    return (_GROUPED + 1) * problem.work
+
+
+def winograd(problem: Convolution, tile: int, of_input: bool = False) -> float:
+    """Products and transforms of tiles of the output, or of the input for dx."""
+    c, q = problem.channels, problem.features
+    m = tile - problem.window[0] + 1
+    sizes = problem.x_shape[1:-1] if of_input else problem.out
+    tiles = problem.x_shape[0] * math.prod(-(-size // m) for size in sizes)
+    transforms = _WEIGHT_COST * c * q + _TILE_COST * tile * tiles * (c + q)
+    return tile**2 * (tiles * c * q + transforms)
+
+
+def _depthwise(problem: Convolution) -> bool:
+    return is_grouped(problem) and problem.channels == 1

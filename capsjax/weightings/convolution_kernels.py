@@ -1,4 +1,4 @@
-"""Convolution kernels: one algorithm for each role, shape and platform.
+"""Convolution kernels: several algorithms for each role.
 
 For input x, kernel w, stride s, low padding p, dilation e, output position o, tap i:
 
@@ -8,9 +8,10 @@ For input x, kernel w, stride s, low padding p, dilation e, output position o, t
 
 Arrays are channels-last: x `[B, spatial..., C]`, w `[window..., C / groups, Q]`. All
 three are plain functions, linear in each operand, so they can be jitted, vmapped and
-differentiated any number of times. On other platforms than CPU each is JAX's own.
+differentiated any number of times.
 
-Which of them when, and what was measured, stands in `convolution_choice`:
+Which of them when stands in `convolution_algorithms`, what they cost and what was
+measured in `convolution_choice`:
 
 * `lax` is a library convolution. XLA puts the operands of a convolution into the
   layout its fast CPU routine needs only at the top level of a program. Inside a loop
@@ -26,7 +27,8 @@ Which of them when, and what was measured, stands in `convolution_choice`:
 * `winograd4` and `winograd6` save products by transforms of overlapping tiles of 4 x 4
   and 6 x 6 inputs; they stand in `convolution_winograd`.
 * `dense` writes a grouped kernel as a block-diagonal one. It does `groups` times the
-  arithmetic, and still wins because grouped derivatives have no fast routine.
+  arithmetic, and still wins because grouped derivatives have no fast routine; it
+  stands in `convolution_algorithms`, since it chooses again.
 """
 
 from __future__ import annotations
@@ -35,20 +37,12 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import jax.numpy as jnp
 from jax import Array, lax
 
 from capsjax.materialize import materialize
-from capsjax.weightings import convolution_shifts as shifts
-from capsjax.weightings import convolution_winograd as winograd
-from capsjax.weightings.convolution_choice import (
-    Geometry,
-    forward_algorithm,
-    input_gradient_algorithm,
-    weight_gradient_algorithm,
-)
+from capsjax.weightings.convolution_choice import Geometry
 from capsjax.weightings.convolution_shifts import adjoint, pad
 
 Shape = tuple[int, ...]
@@ -60,32 +54,11 @@ _LAYOUTS = {
 }
 
 
-def forward(x: Array, w: Array, geometry: Geometry) -> Array:
-    """The convolution y of x with w."""
-    algorithm = forward_algorithm(x.shape, w.shape, geometry)
-    return FORWARD[algorithm](x, w, geometry)
-
-
-def input_gradient(
-    w: Array, delta: Array, x_shape: Sequence[int], geometry: Geometry
-) -> Array:
-    """dx: the adjoint of x -> y, applied to delta."""
-    algorithm = input_gradient_algorithm(tuple(x_shape), w.shape, geometry)
-    return INPUT_GRADIENT[algorithm](w, delta, tuple(x_shape), geometry)
-
-
-def weight_gradient(
-    x: Array, delta: Array, w_shape: Sequence[int], geometry: Geometry
-) -> Array:
-    """dw: the adjoint of w -> y, applied to delta."""
-    algorithm = weight_gradient_algorithm(x.shape, tuple(w_shape), geometry)
-    return WEIGHT_GRADIENT[algorithm](x, delta, tuple(w_shape), geometry)
-
-
 # ---- lax: library convolutions, their operands in the order of the fast CPU routine
 
 
-def _lax_forward(x: Array, w: Array, geometry: Geometry) -> Array:
+def lax_forward(x: Array, w: Array, geometry: Geometry) -> Array:
+    """y by a library convolution."""
     return lax.conv_general_dilated(
         x,
         w,
@@ -97,7 +70,7 @@ def _lax_forward(x: Array, w: Array, geometry: Geometry) -> Array:
     )
 
 
-def _lax_input_gradient(
+def lax_input_gradient(
     w: Array, delta: Array, x_shape: Shape, geometry: Geometry
 ) -> Array:
     """A convolution of delta, stretched by s, with the flipped kernel."""
@@ -119,7 +92,7 @@ def _lax_input_gradient(
     )
 
 
-def _lax_weight_gradient(
+def lax_weight_gradient(
     x: Array, delta: Array, w_shape: Shape, geometry: Geometry
 ) -> Array:
     """A convolution over o: delta is the kernel, batch and channels are exchanged."""
@@ -130,11 +103,11 @@ def _lax_weight_gradient(
         for (h, o, k), (s, e, (low, _)) in zip(sizes, steps, strict=True)
     )
     exchanged = Geometry(geometry.dilation, pads, geometry.stride)
-    dw = _lax_forward(x.swapaxes(0, -1), jnp.moveaxis(delta, 0, -2), exchanged)
+    dw = lax_forward(x.swapaxes(0, -1), jnp.moveaxis(delta, 0, -2), exchanged)
     return jnp.moveaxis(dw, 0, -2)
 
 
-def _exchanged_weight_gradient(
+def exchanged_weight_gradient(
     x: Array, delta: Array, w_shape: Shape, geometry: Geometry
 ) -> Array:
     """For s = 1 the same with x as the kernel: its C make the wider products."""
@@ -142,30 +115,32 @@ def _exchanged_weight_gradient(
     sides = zip(window, geometry.dilation, geometry.padding, strict=True)
     pads = tuple(((k - 1) * e - low, 0) for k, e, (low, _) in sides)
     back = replace(geometry, padding=pads)
-    dw = _lax_weight_gradient(delta, x, (*window, q, c), back)
+    dw = lax_weight_gradient(delta, x, (*window, q, c), back)
     return jnp.flip(dw, range(len(window))).swapaxes(-1, -2)
 
 
 # ---- patches: matrix products
 
 
-def _patches_forward(x: Array, w: Array, geometry: Geometry) -> Array:
+def patches_forward(x: Array, w: Array, geometry: Geometry) -> Array:
+    """y: what each window sees times the kernel."""
     out = geometry.output(x.shape[1:-1], w.shape[:-2])
     seen = _unfold(x, w.shape[:-2], out, geometry)
     y = seen @ w.reshape(-1, w.shape[-1])
     return y.reshape(x.shape[0], *out, -1)
 
 
-def _patches_input_gradient(
+def patches_input_gradient(
     w: Array, delta: Array, x_shape: Shape, geometry: Geometry
 ) -> Array:
+    """dx: what each window passes back, added up."""
     q = w.shape[-1]
     seen = delta.reshape(-1, q) @ w.reshape(-1, q).T
     seen = seen.reshape(*delta.shape[:-1], *w.shape[:-1])
     return materialize(_fold(seen, x_shape, geometry))
 
 
-def _patches_weight_gradient(
+def patches_weight_gradient(
     x: Array, delta: Array, w_shape: Shape, geometry: Geometry
 ) -> Array:
     """Long sums in four parts, as a batch: XLA computes these in parallel.
@@ -246,72 +221,18 @@ def _phase(
     return total
 
 
-# ---- dense: a grouped kernel as a block-diagonal one
-
-
-def _dense_input_gradient(
-    w: Array, delta: Array, x_shape: Shape, geometry: Geometry
-) -> Array:
-    *window, c, q = w.shape
-    groups = geometry.groups
-    eye = jnp.eye(groups, dtype=w.dtype)[:, None, :, None]
-    blocks = w.reshape(*window, 1, c, groups, q // groups) * eye
-    blocks = blocks.reshape(*window, groups * c, q)
-    return input_gradient(blocks, delta, x_shape, replace(geometry, groups=1))
-
-
-def _dense_weight_gradient(
-    x: Array, delta: Array, w_shape: Shape, geometry: Geometry
-) -> Array:
-    *window, c, q = w_shape
-    groups = geometry.groups
-    full = (*window, groups * c, q)
-    dw = weight_gradient(x, delta, full, replace(geometry, groups=1))
-    dw = dw.reshape(*window, groups, c, groups, q // groups)
-    dw = jnp.diagonal(dw, axis1=-4, axis2=-2)  # [window..., c, q / groups, groups]
-    return dw.swapaxes(-1, -2).reshape(w_shape)
-
-
 # ---- jax: its own derivatives
 
 
-def _jax_input_gradient(
+def jax_input_gradient(
     w: Array, delta: Array, x_shape: Shape, geometry: Geometry
 ) -> Array:
-    return adjoint(lambda x: _lax_forward(x, w, geometry), x_shape, delta)
+    """dx as JAX derives it from `lax_forward`."""
+    return adjoint(lambda x: lax_forward(x, w, geometry), x_shape, delta)
 
 
-def _jax_weight_gradient(
+def jax_weight_gradient(
     x: Array, delta: Array, w_shape: Shape, geometry: Geometry
 ) -> Array:
-    return adjoint(lambda w: _lax_forward(x, w, geometry), w_shape, delta)
-
-
-FORWARD = {
-    "jax": _lax_forward,
-    "lax": _lax_forward,
-    "patches": _patches_forward,
-    "shifts": shifts.forward,
-    "winograd4": partial(winograd.forward, tile=4),
-    "winograd6": partial(winograd.forward, tile=6),
-}
-INPUT_GRADIENT = {
-    "jax": _jax_input_gradient,
-    "lax": _lax_input_gradient,
-    "patches": _patches_input_gradient,
-    "shifts": shifts.input_gradient,
-    "flipped": shifts.flipped_input_gradient,
-    "dense": _dense_input_gradient,
-    "winograd4": partial(winograd.input_gradient, tile=4),
-    "winograd6": partial(winograd.input_gradient, tile=6),
-}
-WEIGHT_GRADIENT = {
-    "jax": _jax_weight_gradient,
-    "lax": _lax_weight_gradient,
-    "exchanged": _exchanged_weight_gradient,
-    "patches": _patches_weight_gradient,
-    "shifts": shifts.weight_gradient,
-    "dense": _dense_weight_gradient,
-    "winograd4": partial(winograd.weight_gradient, tile=4),
-    "winograd6": partial(winograd.weight_gradient, tile=6),
-}
+    """dw as JAX derives it from `lax_forward`."""
+    return adjoint(lambda w: lax_forward(x, w, geometry), w_shape, delta)

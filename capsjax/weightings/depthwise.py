@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 
 import jax
 
+from capsjax.algorithms import Choice
 from capsjax.graph.declaration import Incoming, Node, edge
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Count, NonNegative, Shape
@@ -37,7 +38,7 @@ class DepthwiseConv(Weighting):
                 "a scalar", "spatial axes, then channels", "reshape the source"
             )
         channels = shape[-1]
-        return Conv(
+        convolution = Conv(
             channels * self.multiplier,
             self.window,
             self.stride,
@@ -45,6 +46,7 @@ class DepthwiseConv(Weighting):
             self.dilation,
             channels,
         )
+        return convolution.asking(self.algorithms)
 
     def contribution_shape(self, shape: Shape) -> Shape:
         return self.convolution(shape).contribution_shape(shape)
@@ -67,6 +69,9 @@ class DepthwiseConv(Weighting):
         self, w: jax.Array, delta: jax.Array, y_shape: Shape
     ) -> jax.Array:
         return self.convolution(y_shape[1:]).input_gradient(w, delta, y_shape)
+
+    def choices(self, shape: Shape) -> dict[str, Choice]:
+        return self.convolution(shape[1:]).choices(shape)
 
     def flops(self, shape: Shape) -> int:
         return self.convolution(shape).flops(shape)

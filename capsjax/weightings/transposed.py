@@ -5,14 +5,15 @@ from typing import ClassVar, Literal
 
 import jax
 
+from capsjax.algorithms import Choice
 from capsjax.graph.declaration import Incoming, Node, edge
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Count, NonNegative, Shape
 from capsjax.graph.windows import Padding, explicit_padding
-from capsjax.weightings import convolution_kernels as kernels
+from capsjax.weightings import convolution_algorithms as algorithms
 from capsjax.weightings.base import Weighting, register_weighting
 from capsjax.weightings.convolution import Sizes, require_axes
-from capsjax.weightings.convolution_choice import Geometry
+from capsjax.weightings.convolution_choice import Convolution, Geometry
 
 
 @register_weighting("conv_transpose")
@@ -66,18 +67,32 @@ class ConvTranspose(Weighting):
 
     def forward(self, w: jax.Array, y: jax.Array) -> jax.Array:
         shape, geometry = self._geometry(y.shape[1:])
-        return kernels.input_gradient(w, y, (y.shape[0], *shape), geometry)
+        x_shape = (y.shape[0], *shape)
+        asked = self.asked("forward")
+        return algorithms.input_gradient(w, y, x_shape, geometry, asked)
 
     def weight_gradient(
         self, y: jax.Array, delta: jax.Array, w_shape: Shape
     ) -> jax.Array:
         _, geometry = self._geometry(y.shape[1:])
-        return kernels.weight_gradient(delta, y, w_shape, geometry)
+        asked = self.asked("weight gradient")
+        return algorithms.weight_gradient(delta, y, w_shape, geometry, asked)
 
     def input_gradient(
         self, w: jax.Array, delta: jax.Array, y_shape: Shape
     ) -> jax.Array:
-        return kernels.forward(delta, w, self._geometry(y_shape[1:])[1])
+        _, geometry = self._geometry(y_shape[1:])
+        return algorithms.forward(delta, w, geometry, self.asked("input gradient"))
+
+    def choices(self, shape: Shape) -> dict[str, Choice]:
+        many, geometry = self._geometry(shape[1:])
+        w_shape = self.weight_shape(shape[1:])
+        problem = Convolution((shape[0], *many), w_shape, geometry)
+        return {
+            "forward": Choice(algorithms.INPUT_GRADIENT, problem),
+            "input gradient": Choice(algorithms.FORWARD, problem),
+            "weight gradient": Choice(algorithms.WEIGHT_GRADIENT, problem),
+        }
 
     def flops(self, shape: Shape) -> int:
         return 2 * math.prod(shape) * math.prod(self.window) * self.features

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import capsjax as cj
-from capsjax import caps
+from capsjax import algorithms, caps
 from capsjax.caps import dot_product_attention as module
 from capsjax.graph import ShapeError
 from tests.helpers_capsjax import both_ways, close, draw, quick
@@ -46,7 +46,7 @@ def test_heads_in_turn_and_at_once(causal, monkeypatch):
         )
         found.append(both())
     close(found[0], found[1], 1e-12)
-    monkeypatch.setattr(module, "_platform", lambda: "gpu")
+    monkeypatch.setattr(algorithms, "_platform", lambda: "gpu")
     monkeypatch.setattr(module, "_LARGE", 1)
     assert "scan" not in str(jax.make_jaxpr(cap.forward)(u))
 

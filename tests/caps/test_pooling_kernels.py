@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from capsjax.caps import pooling_kernels as kernels
+from capsjax import algorithms
+from capsjax.caps import pooling_algorithms as kernels
 
 # (spatial sizes, window, stride, padding)
 GEOMETRIES = [
@@ -32,7 +33,7 @@ GEOMETRIES = [
 def platform(request, monkeypatch):
     """The choice of algorithm, whatever the tests run on."""
     name = getattr(request, "param", "cpu")
-    monkeypatch.setattr(kernels, "_platform", lambda: name)
+    monkeypatch.setattr(algorithms, "_platform", lambda: name)
     return name
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from capsjax.weightings import convolution_kernels as kernels
+from capsjax.weightings import convolution_algorithms as kernels
 
 
 def plain(x, w, geometry):

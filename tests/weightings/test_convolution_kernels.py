@@ -1,15 +1,14 @@
 """Convolution kernels against `lax.conv_general_dilated` and its derivative."""
 
 import itertools
-import math
 
 import jax
 import numpy as np
 import pytest
 
-from capsjax.weightings import convolution_choice as choice
-from capsjax.weightings import convolution_kernels as kernels
-from capsjax.weightings.convolution_choice import Geometry
+from capsjax import algorithms
+from capsjax.weightings import convolution_algorithms as convolution
+from capsjax.weightings.convolution_choice import Convolution, Geometry
 from tests.weightings.convolution_laws import (
     close,
     example,
@@ -52,64 +51,41 @@ CASES = [
     ((56,), (1,), 2, 3, Geometry((1,), ((0, 0),), (1,))),  # a long sum, in parts
 ]
 ROLES = {
-    "forward": kernels.FORWARD,
-    "input": kernels.INPUT_GRADIENT,
-    "weight": kernels.WEIGHT_GRADIENT,
+    "forward": convolution.FORWARD,
+    "input": convolution.INPUT_GRADIENT,
+    "weight": convolution.WEIGHT_GRADIENT,
 }
-
-
-def fits(role, name, window, channels, geometry):
-    """Whether an algorithm covers a geometry, in a program of bearable length."""
-    dilated = any(
-        k > 1 and e > 1 for k, e in zip(window, geometry.dilation, strict=True)
-    )
-    if name == "patches":
-        return geometry.groups == 1 and not dilated
-    if name == "shifts":
-        return math.prod(window) * channels <= 128
-    if name == "flipped":
-        strided = max(geometry.stride) > 1
-        return not strided and math.prod(window) * channels <= 128
-    if name.startswith("winograd"):
-        square = window in [(3, 3), (5, 5)] and int(name[-1]) > window[0]
-        steps = {*geometry.stride, *geometry.dilation}
-        return square and steps == {1} and geometry.groups == 1
-    if name == "exchanged":
-        return geometry.groups == 1 and max(geometry.stride) == 1
-    return name != "lax" or role == "forward" or geometry.groups == 1
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_algorithm_equals_jax(case):
     """Also those that would not be chosen, where they can be used at all."""
-    _, window, channels, _, geometry = case
+    geometry = case[-1]
     x, w, delta = example(case)
+    problem = Convolution(x.shape, w.shape, geometry)
     arguments = {
         "forward": (x, w, geometry),
         "input": (w, delta, x.shape, geometry),
         "weight": (x, delta, w.shape, geometry),
     }
-    names = [
-        (role, name)
-        for role, algorithms in ROLES.items()
-        for name in algorithms
-        if fits(role, name, window, channels, geometry)
+    records = [
+        (role, each) for role, of in ROLES.items() for each in of.applicable(problem)
     ]
 
     @jax.jit
     def everything():
-        found = [ROLES[role][name](*arguments[role]) for role, name in names]
+        found = [each.run(*arguments[role]) for role, each in records]
         return found, expected((x, w, delta), geometry)
 
     found, reference = everything()
     reference = dict(zip(ROLES, reference, strict=True))
-    close(found, [reference[role] for role, _ in names])
+    close(found, [reference[role] for role, _ in records])
 
 
 @pytest.mark.parametrize("platform", ["cpu", "gpu"])
 @pytest.mark.parametrize("case", CASES)
 def test_the_choice_equals_jax(case, platform, monkeypatch):
-    monkeypatch.setattr(choice, "_platform", lambda: platform)
+    monkeypatch.setattr(algorithms, "_platform", lambda: platform)
     geometry = case[-1]
     arrays = example(case)
     both = jax.jit(lambda a: (ours(a, geometry), expected(a, geometry)))
