@@ -4,9 +4,9 @@ What is computed, such as the input gradient of a convolution, is a `Role`: a ta
 records. A record says for which problems (shapes and settings) it can be used and what
 it costs there. The choice is
 
-    the one that was asked for, if it can be used       (`cj.compile(graph, tune=...)`)
+    the one that was asked for, if it can be used here
     on CPU, the cheapest of those that can be used
-    elsewhere the library's own, the first of the table
+    elsewhere, and in portable programs, the library's own: the first of the table
 
 Costs are compared within a role only; their unit is the role's.
 """
@@ -66,6 +66,8 @@ class Role:
         Returns:
             The record.
         """
+        if _platform() == "any":
+            return self.algorithms[0]
         found = self.applicable(problem)
         for each in found:
             if each.name == asked:

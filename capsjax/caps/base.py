@@ -68,7 +68,7 @@ class Cap(CapKind):
 
     def choices(self, shape: Shape) -> dict[str, Choice]:
         """The roles with a choice of algorithms, for U of shape `[B, ...]`:
-        "forward", "gradient"."""
+        "forward", "input gradient"."""
         return {}
 
     def run(self, u: jax.Array, context: Context) -> tuple[jax.Array, Own, Any]:

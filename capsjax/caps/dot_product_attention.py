@@ -99,7 +99,7 @@ class Attention(Cap):
             d_value = _product(p.astype(dy.dtype).mT, dy)
             return _product(ds, key), _product(ds.mT, query), d_value
 
-        run = HEADS.choose(u_shape, self.asked("gradient")).run
+        run = HEADS.choose(u_shape, self.asked("input gradient")).run
         parts = run(gradient, (*self._split(u), *self._split(dy[:, None])))
         return jnp.stack([_join(part) for part in parts], axis=1).astype(dy.dtype)
 
@@ -121,7 +121,7 @@ class Attention(Cap):
 
     def choices(self, shape: Shape) -> dict[str, Choice]:
         choice = Choice(HEADS, shape)
-        return {"forward": choice, "gradient": choice}
+        return {"forward": choice, "input gradient": choice}
 
     def flops(self, shape: Shape) -> int:
         _, sequence, features = shape

@@ -72,7 +72,7 @@ class MaxPool(_Pool):
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
         geometry = self.geometry(u_shape[1:])
-        asked = self.asked("gradient")
+        asked = self.asked("input gradient")
         du = algorithms.max_pool_gradient(u, y, wide(dy), *geometry, asked)
         return du.astype(dy.dtype)
 
@@ -94,7 +94,7 @@ class AvgPool(_Pool):
 
     def backward(self, u: Any, y: Any, dy: jax.Array, u_shape: Shape) -> jax.Array:
         geometry = self.geometry(u_shape[1:])
-        asked = self.asked("gradient")
+        asked = self.asked("input gradient")
         delta = algorithms.average_pool_gradient(wide(dy), u_shape, *geometry, asked)
         return delta.astype(dy.dtype)
 

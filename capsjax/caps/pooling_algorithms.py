@@ -154,4 +154,7 @@ AVERAGE_GRADIENT = Role(
 
 def choices(forward: Role, gradient: Role, problem: Pooling) -> dict[str, Choice]:
     """The two roles of a capsule function that pools."""
-    return {"forward": Choice(forward, problem), "gradient": Choice(gradient, problem)}
+    return {
+        "forward": Choice(forward, problem),
+        "input gradient": Choice(gradient, problem),
+    }

@@ -5,6 +5,7 @@ import math
 from collections.abc import Hashable, Iterable, Iterator
 
 from capsjax.caps import Cap, equinox
+from capsjax.compiler.choices import algorithm_lines
 from capsjax.compiler.compile import Typable
 from capsjax.compiler.compile import compile as compile_graph
 from capsjax.compiler.groups.explain import group_lines, schedule_lines
@@ -35,16 +36,20 @@ class Explanation:
         return self.text
 
 
-def explain(graph: Graph | Typable | Network | Frozen) -> Explanation:
+def explain(
+    graph: Graph | Typable | Network | Frozen, *, batch_size: int = 32
+) -> Explanation:
     """Shows each stage of the compiler: what it was given, did, decided, and why.
 
     Args:
         graph: A declaration, a compiled network, or an inference program.
+        batch_size: The batch for which algorithms are shown.
 
     Returns:
         The text: capsules with their shapes, parameters, residual bytes and FLOPs (of
-        the forward pass, per example), the notes of each pass, and the capsules and
-        edges whose backward rule is JAX's, since their kind declares none.
+        the forward pass, per example), the notes of each pass, the algorithms chosen
+        for operations that have several, and the capsules and edges whose backward
+        rule is JAX's, since their kind declares none.
 
     Raises:
         GraphError: As for `cj.compile`.
@@ -80,7 +85,10 @@ def explain(graph: Graph | Typable | Network | Frozen) -> Explanation:
         more = _program_lines(made.typed, made.program.typed)
     else:
         made = graph if isinstance(graph, Network) else compile_graph(graph)
-        noun, more = "network", [*_by_jax_lines(made), "", *_plan_lines(made)]
+        chosen = algorithm_lines(made.program.typed, batch_size)
+        if made.backward == "autodiff":
+            chosen = []
+        noun, more = "network", [*chosen, *_by_jax_lines(made), "", *_plan_lines(made)]
     lines = [
         f"{noun} {made.graph.name!r}: {count_words(made.program.typed)}",
         "",

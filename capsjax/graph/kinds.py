@@ -23,7 +23,7 @@ Count = Annotated[int, Ge(1), Le(LARGEST)]
 NonNegative = Annotated[int, Ge(0), Le(LARGEST)]
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 class Kind:
     """Base of every record. A subclass becomes a frozen dataclass by itself."""
 
@@ -130,7 +130,7 @@ class Computed(Kind):
     """
 
     algorithms: tuple[tuple[str, str], ...] = dataclasses.field(
-        default=(), init=False, repr=False
+        default=(), init=False, repr=False, kw_only=True
     )
     """Roles and the names of the algorithms asked for: `(("forward", "patches"),)`."""
 
