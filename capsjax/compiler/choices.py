@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import jax
-
 from capsjax.algorithms import Choice
 from capsjax.compiler.text import table
 from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import TypedCapsule, TypedGraph, TypedGroup, TypedRun
+from capsjax.platform import platform
 
 ROLES = "forward", "input gradient", "weight gradient"
 
@@ -68,7 +67,7 @@ def algorithm_lines(typed: TypedGraph, batch_size: int) -> list[str]:
             places.setdefault(operation, []).append(place)
     if not places:
         return []
-    rows = [("capsules", "operation", *ROLES)]
+    rows: list[tuple[str, ...]] = [("capsules", "operation", *ROLES)]
     for operation, names in places.items():
         first = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
         chosen = operation.chosen
@@ -79,5 +78,5 @@ def algorithm_lines(typed: TypedGraph, batch_size: int) -> list[str]:
         ]
         text = f"{operation.kind} on {operation.shape[1:]}"
         rows.append((first, text, *cells))
-    head = f"algorithms on {jax.default_backend()} for batches of {batch_size}:"
+    head = f"algorithms on {platform()} for batches of {batch_size}:"
     return [head, *table(rows, left=len(rows[0]))]
