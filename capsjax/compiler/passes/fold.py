@@ -52,25 +52,25 @@ def fold(typed: TypedGraph) -> tuple[TypedGraph, list[str]]:
     Where you know better: `cj.compile(graph, passes=...)` without this pass, or with
     `fold_all` in its place.
     """
-    return _folded(typed, LEAST_WORK)
+    return _folded(typed, 3, LEAST_WORK)
 
 
 def fold_all(typed: TypedGraph) -> tuple[TypedGraph, list[str]]:
     """Folds every run, of two copies or more, in place of `fold`."""
-    return _folded(typed, 0)
+    return _folded(typed, 2, 0)
 
 
-def _folded(typed: TypedGraph, least: int) -> tuple[TypedGraph, list[str]]:
+def _folded(typed: TypedGraph, copies: int, work: int) -> tuple[TypedGraph, list[str]]:
     orders = _depth_first(typed), _by_level(typed)
-    found = [_folded_in_order(typed, order, least) for order in orders]
+    found = [_folded_in_order(typed, order, copies, work) for order in orders]
     return min(found, key=lambda result: len(result[0].capsules))
 
 
 def _folded_in_order(
-    typed: TypedGraph, order: list[Item], least: int
+    typed: TypedGraph, order: list[Item], copies: int, work: int
 ) -> tuple[TypedGraph, list[str]]:
     notes: list[str] = []
-    while (found := _best(typed, order, least)) is not None:
+    while (found := _best(typed, order, copies, work)) is not None:
         run = _run(order, found)
         order[found.start : found.end] = [run]
         handed = [run.members[each.output][0] for each in run.carried]
@@ -262,19 +262,21 @@ class _Order:
         return sum(math.prod(c.output) for c in items if isinstance(c, TypedCapsule))
 
 
-def _best(typed: TypedGraph, order: list[Item], least: int) -> _Found | None:
-    """The run that saves the most capsules, of those that save enough work."""
+def _best(
+    typed: TypedGraph, order: list[Item], copies: int, work: int
+) -> _Found | None:
+    """The run that saves the most capsules, of those with enough copies and work."""
     table = _Order(typed, order)
     best: _Found | None = None
-    for period in range(1, len(order) // 2 + 1):
+    for period in range(1, len(order) // copies + 1):
         for start, length in _stretches(table.alike(period)):
-            # The first copy reads what is no copy: it is not in the stretch.
+            # The first copy reads what is no copy, and the last has none to be like.
             most = length // period + 2
-            if best and period * (most - 1) <= best.saved:
+            if most < copies or (best and period * (most - 1) <= best.saved):
                 continue
             starts = range(start - period, start + period)
             found = [_Found(s, period, table.copies(s, period)) for s in starts]
-            found = [f for f in found if f.copies > 1 and table.work(f) >= least]
+            found = [f for f in found if f.copies >= copies and table.work(f) >= work]
             if not found:
                 continue
             here = min(found, key=lambda f: (table.handed_on(f), -f.copies, f.start))
