@@ -14,6 +14,7 @@ import time
 import jax
 import psutil
 
+import capsjax as cj
 from bench import models
 from bench.measure import rotated
 from bench.problems import PROBLEMS
@@ -104,6 +105,7 @@ TASKS = {"first_call": first_call, "steps": steps}
 
 
 def main() -> None:
+    cj.keep_memory()  # for all versions
     request = json.loads(sys.argv[1])
     task = TASKS[request.pop("task")]
     request["problem"] = PROBLEMS[request["problem"]]

@@ -152,6 +152,7 @@ def train(
             'the document, with a loss such as {"kind": "mean_squared_error"}'
         )
     programs = cj.use_cache(cache)
+    cj.keep_memory()
     net = cj.compile(graph)
     examples = cj.load_data(data)
     name = f"{net.graph.name}-{examples.name}".replace("/", "-")
@@ -324,7 +325,7 @@ def export(
         typer.Option(
             metavar="FILE",
             help="Parameters by name, such as parameters.safetensors of a run, beside "
-            "which stands state.safetensors if there is any. Initial ones, if left out.",
+            "which state.safetensors stands, if there is any. Left out, initial ones.",
             show_default=False,
         ),
     ] = None,

@@ -8,6 +8,7 @@ import time
 import jax
 import optax
 
+import capsjax as cj
 from bench.depth.problems import batch as make_batch
 from bench.measure import rotated
 
@@ -61,6 +62,7 @@ def compiled(version: str, name: str, depth: int, optimizer: str):
 
 
 def main() -> None:
+    cj.keep_memory()  # for all versions; without it, large temporaries cost the most
     request = json.loads(sys.argv[1])
     keys = request["name"], request["depth"], request["optimizer"]
     versions = request["versions"]
