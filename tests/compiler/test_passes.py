@@ -170,7 +170,7 @@ def test_passes_are_idempotent_and_remember_nothing(graph):
         typed = once
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(graphs())
 def test_every_stage_means_the_same(graph):
     """Each stage is run as a program: the outputs and losses are the interpreter's."""
