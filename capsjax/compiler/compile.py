@@ -12,6 +12,8 @@ from capsjax.compiler.passes import PIPELINE, Pass, run_passes
 from capsjax.compiler.plan import plan
 from capsjax.compiler.precision import Precision
 from capsjax.compiler.program import Program
+from capsjax.compiler.recomputation import BudgetedProgram
+from capsjax.compiler.residuals import parse_bytes
 from capsjax.compiler.verify import verify_rules
 from capsjax.compiler.verify_passes import require_losses
 from capsjax.graph.checks import check as check_graph
@@ -36,6 +38,7 @@ def compile(
     backward: Backward = "exact",
     precision: Precision | None = None,
     passes: Sequence[Pass] = PIPELINE,
+    memory_budget: int | str | None = None,
     check: bool = True,
 ) -> Network: ...
 
@@ -62,6 +65,7 @@ def compile(
     state: Any = None,
     precision: Precision | None = None,
     passes: Sequence[Pass] = PIPELINE,
+    memory_budget: int | str | None = None,
     check: bool = True,
 ) -> Network | Frozen:
     """Compiles a declared graph into pure functions.
@@ -86,6 +90,12 @@ def compile(
             JAX promotes the parameters and inputs that are given.
         passes: What rewrites the graph before it is lowered, in this order: fewer
             passes, or also your own (`cj.passes.Pass`).
+        memory_budget: The most bytes that the backward pass may hold of the forward
+            pass at any time: a number, or text such as "2GiB". What does not fit is
+            computed again, chosen for the least time when the program is traced, for
+            its batch size and type; `net.memory(batch_size)` shows the choice. Left
+            out, nothing is computed again. Parameters, inputs, gradients and what one
+            capsule takes while it runs come on top.
         check: Verify the compiler's invariants after each pass, and each kind's shape
             rule against its forward.
 
@@ -98,7 +108,8 @@ def compile(
         TypeError: What is given is no graph; a pass is none.
         ValueError: Unknown backward or mode; parameters or state that do not fit, or
             are missing; precision that is none; a loss that can't be
-            computed without a pass that is left out.
+            computed without a pass that is left out; a memory budget that is no number
+            of bytes, or has no backward pass of ours to bound.
 
     Example:
         >>> import capsjax as cj, jax
@@ -146,6 +157,19 @@ def compile(
     last = stages[-1].typed
     require_losses(last)
     program = Program(last, plan(last))
+    if memory_budget is not None:
+        budget = parse_bytes(memory_budget)
+        if backward == "autodiff":
+            raise ValueError(
+                'memory_budget needs backward="exact"; found "autodiff", where JAX '
+                "chooses what is kept"
+            )
+        if mode is not None:
+            raise ValueError(
+                "memory_budget bounds what the backward pass holds; found "
+                f"mode={mode!r}, which has none; leave the budget out"
+            )
+        program = BudgetedProgram(last, program.plan, budget)
     net = Network(
         typed.graph, typed, tuple(stages), program, backward, precision, tuple(passes)
     )

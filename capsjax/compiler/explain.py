@@ -37,13 +37,15 @@ class Explanation:
 
 
 def explain(
-    graph: Graph | Typable | Network | Frozen, *, batch_size: int = 32
+    graph: Graph | Typable | Network | Frozen, *, batch_size: int | None = None
 ) -> Explanation:
     """Shows each stage of the compiler: what it was given, did, decided, and why.
 
     Args:
         graph: A declaration, a compiled network, or an inference program.
-        batch_size: The batch for which algorithms are shown.
+        batch_size: The batch for which algorithms are shown, 32 if left out. Given, it
+            adds `net.memory(batch_size)`: what the backward pass holds of the forward
+            pass for so many examples, and what less memory would cost.
 
     Returns:
         The text: capsules with their shapes, parameters, residual bytes and FLOPs (of
@@ -53,6 +55,7 @@ def explain(
 
     Raises:
         GraphError: As for `cj.compile`.
+        ValueError: As for `net.memory`, with a batch size.
 
     Example:
         >>> import capsjax as cj
@@ -85,10 +88,12 @@ def explain(
         more = _program_lines(made.typed, made.program.typed)
     else:
         made = graph if isinstance(graph, Network) else compile_graph(graph)
-        chosen = algorithm_lines(made.program.typed, batch_size)
+        chosen = algorithm_lines(made.program.typed, batch_size or 32)
         if made.backward == "autodiff":
             chosen = []
         noun, more = "network", [*chosen, *_by_jax_lines(made), "", *_plan_lines(made)]
+        if batch_size is not None and made.backward == "exact":
+            more += ["", str(made.memory(batch_size))]
     lines = [
         f"{noun} {made.graph.name!r}: {count_words(made.program.typed)}",
         "",

@@ -24,6 +24,7 @@ from capsjax.graph.typed import TypedGraph, TypedGroup
 if TYPE_CHECKING:
     from capsjax.compiler.ahead import Function
     from capsjax.compiler.bound import BoundNetwork
+    from capsjax.compiler.memory import Memory
 
 Backward = Literal["exact", "autodiff"]
 Params = dict[str, Any]
@@ -478,6 +479,41 @@ class Network:
         self._check(params, state)
         return BoundNetwork(self, params, state)
 
+    def memory(self, batch_size: int, dtype: Any = None) -> "Memory":
+        """What the backward pass holds of the forward pass, and what less would cost.
+
+        Args:
+            batch_size: Number of examples.
+            dtype: The type of the arrays; left out, the policy's, or JAX's default.
+
+        Returns:
+            A table by capsule and the trade-off between budgets and FLOPs; prints
+            itself. Its `peak`, `full` and `smallest` are bytes.
+
+        Raises:
+            ValueError: The network was compiled with a memory budget that is below
+                the smallest possible one, which it says; or its backward is JAX's.
+
+        Example:
+            >>> import capsjax as cj
+            >>> x = cj.input("x", (4,))
+            >>> h = cj.capsule("h", cj.matmul(x, 8), cap="tanh")
+            >>> y = cj.capsule("y", cj.matmul(h, 2), cap="softmax")
+            >>> net = cj.compile(cj.graph(y, losses={"y": "cross_entropy"}))
+            >>> net.memory(1024).full  # Y of h, U and Y of y: 12 numbers an example
+            49152
+        """
+        from capsjax.compiler.memory import Memory
+
+        if self.backward == "autodiff":
+            raise ValueError(
+                f"network {self.graph.name!r}: JAX chooses what is kept for "
+                'backward="autodiff"; expected backward="exact"'
+            )
+        if dtype is None:
+            dtype = self.precision.compute if self.precision else float
+        return Memory.of(self.program, batch_size, jnp.result_type(dtype))
+
     @property
     def parameter_count(self) -> int:
         """Number of parameters; nothing is allocated."""
@@ -579,12 +615,12 @@ class Network:
         stages = run_passes(self.typed, self.passes, observable=True, check=False)
         typed = stages[-1].typed
         if typed == self.program.typed:
-            return self.program  # whose groups are laid out already
+            return self.program.keeping_all  # its groups are laid out already
         return Program(typed, plan(typed))
 
     def _observed_layout(self, params: Params, state: State) -> tuple[Params, State]:
         """Parameters and state as `_observed` takes them: its groups may be others."""
-        if self._observed is self.program:
+        if self._observed.typed is self._used:
             return params, state
         named = dict(parameters.flatten(parameters.by_name(self._used, params)))
         by_name = parameters.state_by_name(self._used, state)

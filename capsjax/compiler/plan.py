@@ -90,30 +90,39 @@ def plan(typed: TypedGraph) -> Plan:
     same = _aliases(typed)
     scaled = _scaled(typed) & learned
     runs = {run.name: _plan_run(run) for run in typed.runs}
-    needed: dict[Array, None] = {}
+    reads = backward_reads(typed, scaled, runs)
+    needed = (array for arrays in reads.values() for array in arrays)
+    kept = dict.fromkeys(same.get(array, array) for array in needed)
+    return Plan(tuple(kept), learned, tuple(same.items()), scaled, runs)
+
+
+def backward_reads(
+    typed: TypedGraph, scaled: frozenset[str], runs: Mapping[str, RunPlan]
+) -> dict[str, list[Array]]:
+    """The arrays that each capsule's backward rules read, in topological order."""
+    found: dict[str, list[Array]] = {}
     from_u = {loss.output for loss in typed.losses if loss.from_total_input}
     from_y = {loss.output for loss in typed.losses if not loss.from_total_input}
     for capsule in typed.capsules:
+        name, needed = capsule.name, found.setdefault(capsule.name, [])
         if isinstance(capsule, TypedGroup):
             # Its buffers hold the rows that are read, too.
-            needed[(capsule.name, "Y")] = None
+            needed.append((name, "Y"))
             if any("U" in cap.reads for cap in capsule.caps):
-                needed[(capsule.name, "U")] = None
+                needed.append((name, "U"))
             continue
         if isinstance(capsule, TypedRun):
-            needed |= dict.fromkeys(read_outside(capsule, runs[capsule.name]))
+            needed += read_outside(capsule, runs[name])
             continue
         for edge in capsule.edges:
             if edge.weight_shape is not None and edge.source not in scaled:
-                needed[(edge.source, "Y")] = None
+                needed.append((edge.source, "Y"))
         reads = [read for read in ("U", "Y") if read in capsule.cap.reads]
-        if capsule.name in scaled:
+        if name in scaled:
             reads = ["U"]
-        reads += ["U"] * (capsule.name in from_u) + ["Y"] * (capsule.name in from_y)
-        for read in reads:
-            needed[(capsule.name, read)] = None
-    kept = dict.fromkeys(same.get(array, array) for array in needed)
-    return Plan(tuple(kept), learned, tuple(same.items()), scaled, runs)
+        reads += ["U"] * (name in from_u) + ["Y"] * (name in from_y)
+        needed += [(name, read) for read in reads]
+    return found
 
 
 def _plan_run(run: TypedRun) -> RunPlan:

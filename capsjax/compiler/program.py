@@ -22,7 +22,7 @@ complete when H's turn comes, since every reader of H stands behind it.
 
 import dataclasses
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -86,6 +86,11 @@ class Program:
             for made in (self.plan.runs[run.name],)
         }
 
+    @property
+    def keeping_all(self) -> "Program":
+        """The same without a memory budget."""
+        return self
+
     def wiring(self) -> dict[str, Any]:
         """The wiring of neurons, by group, as it stands in the network's state."""
         return {
@@ -123,35 +128,47 @@ class Program:
         output: dict[str, Any] = {name: inputs[name] for name, _ in self.typed.inputs}
         tensors = Tensors(total, output, {}, {})
         for capsule in self.typed.capsules:
-            with jax.named_scope(capsule.name):
-                if isinstance(capsule, TypedGroup):
-                    group = self.groups[capsule.name]
-                    tables = self.tables(capsule, state)
-                    keep_u = keep == "all" or group.keeps_total_input
-                    own = params.get(capsule.name, {})
-                    y, u = group.forward(own, tables, output, keep_u)
-                    output |= {capsule.name: y, **group.written(tables, y)}
-                    if u is not None:
-                        total[capsule.name] = u
-                    continue
-                if isinstance(capsule, TypedRun):
-                    run = self.runs[capsule.name]
-                    last, new, kept = run.forward(params, state, output, mode, keep)
-                    output.update(last)
-                    tensors.state.update(new)
-                    if keep == "all":
-                        total[capsule.name], output[capsule.name] = kept
-                    else:
-                        tensors.drawn[capsule.name] = kept
-                    continue
-                u = total_input(capsule, params, output, inputs)
-                context = context_of(capsule, params, state, mode)
-                y, new, residual = capsule.cap.run(u, context)
-                total[capsule.name], output[capsule.name] = u, y
-                tensors.drawn[capsule.name] = residual
-                if new:
-                    tensors.state[capsule.name] = jax.lax.stop_gradient(new)
+            self.advance(tensors, capsule, params, state, inputs, mode, keep)
         return tensors
+
+    def advance(
+        self,
+        tensors: Tensors,
+        capsule: TypedCapsule | TypedGroup | TypedRun,
+        params: Any,
+        state: Any,
+        inputs: Mapping[str, jax.Array],
+        mode: Mode,
+        keep: Keep,
+    ) -> None:
+        """Adds what one capsule computes; `evaluate` has the arguments."""
+        name, total, output = capsule.name, tensors.total, tensors.output
+        with jax.named_scope(name):
+            if isinstance(capsule, TypedGroup):
+                group = self.groups[name]
+                tables = self.tables(capsule, state)
+                keep_u = keep == "all" or group.keeps_total_input
+                y, u = group.forward(params.get(name, {}), tables, output, keep_u)
+                output.update({name: y, **group.written(tables, y)})
+                if u is not None:
+                    total[name] = u
+                return
+            if isinstance(capsule, TypedRun):
+                run = self.runs[name]
+                last, new, kept = run.forward(params, state, output, mode, keep)
+                output.update(last)
+                tensors.state.update(new)
+                if keep == "all":
+                    total[name], output[name] = kept
+                else:
+                    tensors.drawn[name] = kept
+                return
+            u = total_input(capsule, params, output, inputs)
+            context = context_of(capsule, params, state, mode)
+            y, new, residual = capsule.cap.run(u, context)
+            total[name], output[name], tensors.drawn[name] = u, y, residual
+            if new:
+                tensors.state[name] = jax.lax.stop_gradient(new)
 
     def forward(
         self,
@@ -186,9 +203,23 @@ class Program:
                 x.loss.weight * jnp.mean(each[x.output]) for x in self.typed.losses
             ]
             loss = sum(terms[1:], terms[0])
-        kept = self.taken(tensors, self.plan.kept)
-        residuals = kept, tensors.drawn, params, state, targets
+        residuals = None
+        if keep == "residuals":
+            residuals = self.residuals(tensors, params, state, inputs, targets, mode)
         return (loss, outputs, tensors.state), residuals
+
+    def residuals(
+        self,
+        tensors: Tensors,
+        params: Any,
+        state: Any,
+        inputs: Mapping[str, jax.Array],
+        targets: Any,
+        mode: Mode,
+    ) -> Any:
+        """What the backward pass is given of the forward pass."""
+        kept = self.taken(tensors, self.plan.kept)
+        return kept, tensors.drawn, params, state, targets
 
     def taken(
         self, tensors: Tensors, arrays: tuple[Array, ...]
@@ -252,7 +283,7 @@ class Program:
         mode = Mode(train)
         walk = _Walk(self, residuals, d_outputs, wanted_inputs, mode, deferred)
         losses = {each.output: each for each in self.typed.losses}
-        for capsule in reversed(self.typed.capsules):
+        for capsule in self.backwards(walk):
             with jax.named_scope(f"{capsule.name}/backward"):
                 if isinstance(capsule, TypedGroup):
                     walk.visit_group(
@@ -268,6 +299,12 @@ class Program:
             if name not in walk.d_params:
                 walk.d_params[name] = jax.tree.map(jnp.zeros_like, params[name])
         return walk.d_params, walk.d_inputs(), walk.deltas
+
+    def backwards(
+        self, walk: "_Walk"
+    ) -> Iterable[TypedCapsule | TypedGroup | TypedRun]:
+        """The capsules in the order of the backward pass."""
+        return reversed(self.typed.capsules)
 
 
 def context_of(capsule: TypedCapsule, params: Any, state: Any, mode: Mode) -> Context:
@@ -517,6 +554,11 @@ class _Walk:
     def _array(self, name: str, which: str) -> jax.Array:
         array = self.same.get((name, which), (name, which))
         return self.kept[array]
+
+    def signals(self) -> list[jax.Array]:
+        """The error signals that have come in and are not passed on yet."""
+        waiting = [delta for _, _, delta, _ in self.d_scaled.values()]
+        return [*self.d_output.values(), *waiting]
 
     def d_inputs(self) -> Arrays:
         """`dL/dY` of the inputs that an error reaches."""

@@ -19,7 +19,7 @@ import dataclasses
 import functools
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import jax
@@ -81,26 +81,17 @@ class RunProgram:
         names = (capsule.name for capsule in self.body.typed.capsules)
         return {name: tables[name] for name in names if name in tables}
 
+    def own(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> Any:
+        """Parameters, states and numbers for keys of all copies, stacked."""
+        return self._own(params), self._own(state), self._numbers
+
     def _shared(self, params: Mapping[str, Any]) -> dict[str, Any]:
         return {name: params[name] for name in self.body.typed.shared}
 
-    def forward(
-        self, params: Any, state: Any, output: Arrays, mode: Mode, keep: Keep
-    ) -> tuple[Arrays, dict[str, Any], Any]:
-        """All copies, one after the other.
-
-        Args:
-            params: Parameters of the whole network, in compiled layout.
-            state: State of the whole network.
-            output: Y of what is read, by name.
-            mode: Training or inference.
-            keep: Nothing; what the backward pass reads; or U and Y of all capsules.
-
-        Returns:
-            Y of what the last copy hands on, by name; the new state of the body's
-            capsules, stacked; and what is kept, stacked: for "residuals"
-            `(arrays, residuals of capsule functions)`, for "all" the body's `Tensors`.
-        """
+    def copy(
+        self, params: Any, output: Arrays, mode: Mode, keep: Keep
+    ) -> Callable[[Arrays, Any], Any]:
+        """The forward pass of one copy, for `jax.lax.scan`; arguments of `forward`."""
         shared = self._shared(params)
         constants = {name: output[name] for name in self.run.constants}
 
@@ -122,8 +113,28 @@ class RunProgram:
                 kept = tensors.total, tensors.output
             return handed_on, (tensors.state, kept)
 
+        return copy
+
+    def forward(
+        self, params: Any, state: Any, output: Arrays, mode: Mode, keep: Keep
+    ) -> tuple[Arrays, dict[str, Any], Any]:
+        """All copies, one after the other.
+
+        Args:
+            params: Parameters of the whole network, in compiled layout.
+            state: State of the whole network.
+            output: Y of what is read, by name.
+            mode: Training or inference.
+            keep: Nothing; what the backward pass reads; or U and Y of all capsules.
+
+        Returns:
+            Y of what the last copy hands on, by name; the new state of the body's
+            capsules, stacked; and what is kept, stacked: for "residuals"
+            `(arrays, residuals of capsule functions)`, for "all" the body's `Tensors`.
+        """
+        copy = self.copy(params, output, mode, keep)
         first = {each.slot: output[each.source] for each in self.run.carried}
-        own: Any = self._own(params), self._own(state), self._numbers
+        own = self.own(params, state)
         with jax.named_scope(self.run.name):
             last, (new, kept) = jax.lax.scan(
                 copy, first, own, length=self.run.size, unroll=self._unroll
@@ -176,17 +187,16 @@ class RunProgram:
         constants = {a: array for a, array in read.items() if a[0] in run.constants}
         sums = {name: zeros(name) for name in wanted}
         totals = jax.tree.map(jnp.zeros_like, shared)
-        stacks = dict(zip(self.plan.stacked, kept[0], strict=True))
+        handed = {e.slot: read[names[e.output], "Y"] for e, _ in self.plan.handed}
         asked = wanted | {each.slot for each in run.carried}
 
-        def copy(carry: Any, own: Any):
+        def copy(stacks: Mapping[Array, Any], handed: Arrays, carry: Any, own: Any):
             back, sums, totals = carry
             number, params, state, (arrays, drawn) = own
             arrays = dict(zip(self.plan.stacked, arrays, strict=True)) | constants
             for each, array in self.plan.handed:
                 stack = stacks[each.slot, "Y"]
-                last = read[names[each.output], "Y"]
-                arrays[array] = _following(stack, last, number)
+                arrays[array] = _following(stack, handed[each.slot], number)
             residuals = arrays, drawn, {**params, **shared}, state, None
             d_outputs = {e.output: back[e.slot] for e in run.carried}
             d_params, d_inputs, signals = body.backward(
@@ -206,12 +216,12 @@ class RunProgram:
         edges = self._deferred(some.shape[0])
         read_later = {name for name, _ in edges}
         deferred = {*edges, *((name, None) for name in read_later)}
-        numbers = jnp.arange(run.size)
-        own = numbers, self._own(params), self._own(state), kept
+        carry = back, sums, totals
         with jax.named_scope(f"{run.name}/backward"):
-            (back, sums, totals), (d_params, signals) = jax.lax.scan(
-                copy, (back, sums, totals), own, reverse=True, unroll=self._unroll
+            (back, sums, totals), (d_params, signals) = self.walk_back(
+                copy, carry, params, state, kept, handed, mode
             )
+        stacks = self.stacks(kept) if edges else {}
         for (name, key), (edge, array) in edges.items():
             if name not in signals:  # no error reaches it
                 continue
@@ -225,6 +235,39 @@ class RunProgram:
                 biases = jax.vmap(lambda d, shape=shape: bias_gradient(d, shape))
                 own["B"] = biases(signals[name]).astype(params[name]["B"].dtype)
         return {**d_params, **totals}, {**back, **sums}, signals
+
+    def stacks(self, kept: Any) -> dict[Array, Any]:
+        """The kept arrays of the body, stacked, by name."""
+        return dict(zip(self.plan.stacked, kept[0], strict=True))
+
+    def walk_back(
+        self,
+        copy: Callable[..., Any],
+        carry: Any,
+        params: Any,
+        state: Any,
+        kept: Any,
+        handed: Arrays,
+        mode: Mode,
+    ) -> Any:
+        """The loop of `backward`.
+
+        Args:
+            copy: The backward pass of one copy, for `jax.lax.scan`, behind the stacks
+                that it stands in and what the last copy of these hands on.
+            carry: What goes from copy to copy.
+            params: Parameters of the whole network, in compiled layout.
+            state: State of the whole network.
+            kept: What `forward` kept as residuals.
+            handed: What the last copy hands on, by slot.
+            mode: Training or inference.
+
+        Returns:
+            What the first copy carries on; and stacked gradients and error signals.
+        """
+        own = jnp.arange(self.run.size), self._own(params), self._own(state), kept
+        one = functools.partial(copy, self.stacks(kept), handed)
+        return jax.lax.scan(one, carry, own, reverse=True, unroll=self._unroll)
 
     def _deferred(self, batch: int) -> dict[tuple[str, str], tuple[TypedEdge, Array]]:
         """Edges whose weights' gradients are taken behind the loop, and Y's stack.

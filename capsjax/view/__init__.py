@@ -3,6 +3,7 @@
     cj.view.summary(graph)          a table for the terminal or the notebook
     cj.view.draw(graph)             a drawing in the manner of the paper
     cj.view.learning_curves(table)  loss and metrics over epochs
+    cj.view.memory(net, 128)        what a memory budget costs
     cj.view.reconstructions(...)    images, and what a decoder makes of them
     cj.view.perturbations(...)      the same where one dimension of a vector is changed
     cj.view.draw_network(net)       a small network of neurons
@@ -16,6 +17,7 @@ themselves in notebooks and are saved by `.save("picture.svg")` or `.png`.
 from capsjax.view.curves import learning_curves
 from capsjax.view.decoded import perturbations, reconstructions
 from capsjax.view.drawing import draw
+from capsjax.view.memory import memory
 from capsjax.view.neural import draw_network, draw_networks
 from capsjax.view.neural_figures import figure
 from capsjax.view.picture import Picture
@@ -28,6 +30,7 @@ __all__ = [
     "draw_networks",
     "figure",
     "learning_curves",
+    "memory",
     "perturbations",
     "reconstructions",
     "summary",
