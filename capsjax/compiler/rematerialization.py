@@ -43,7 +43,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-_MOST_CUTS, _MOST_PAIRS = 128, 512
+from capsjax.compiler.pareto import Front
+
+_MOST_CUTS = 128
 
 
 class Option(NamedTuple):
@@ -306,7 +308,7 @@ class Problem:
 
     def _cheapest(self, budget: int) -> list[tuple[int, int, _Offer]] | None:
         """Start, stop and offer of each segment of the choice with the least work."""
-        fronts = [_Front(np.zeros(1, int), np.zeros(1), [])]
+        fronts = [Front(np.zeros(1, int), np.zeros(1), [])]
         origins: list[Any] = [None]
         for offers in self._offers[1:]:
             parts = []
@@ -319,7 +321,7 @@ class Problem:
                         parts.append((before, offer, int(fits)))
             memory = [fronts[b].memory[:n] + offer.kept for b, offer, n in parts]
             work = [fronts[b].work[:n] + offer.work for b, offer, n in parts]
-            fronts.append(_Front.of(memory, work, budget))
+            fronts.append(Front.of(memory, work, budget))
             origins.append(parts)
         if not len(fronts[-1].memory):
             return None
@@ -362,36 +364,3 @@ class Problem:
                 )
             )
         return Choice(tuple(segments), frozenset(kept))
-
-
-class _Front(NamedTuple):
-    """Pairs of which none is worse than another: memory ascending, work descending.
-
-    `origins` says of each from which part, and which place in it, it came.
-    """
-
-    memory: np.ndarray
-    work: np.ndarray
-    origins: list[tuple[int, int]]
-
-    @classmethod
-    def of(
-        cls, memories: list[np.ndarray], works: list[np.ndarray], budget: int
-    ) -> "_Front":
-        if not memories:
-            return cls(np.zeros(0, int), np.zeros(0), [])
-        memory, work = np.concatenate(memories), np.concatenate(works)
-        lengths = [len(each) for each in memories]
-        part = np.repeat(np.arange(len(lengths)), lengths)
-        place = np.concatenate([np.arange(length) for length in lengths])
-        order = np.lexsort((work, memory))
-        least = np.minimum.accumulate(work[order])
-        better = np.r_[True, work[order][1:] < least[:-1]]
-        order = order[better]
-        if len(order) > _MOST_PAIRS:
-            interval = memory[order] * _MOST_PAIRS // (budget + 1)
-            last = np.r_[interval[1:] != interval[:-1], True]
-            last[0] = True  # the least memory stays, so that what is possible remains
-            order = order[last]
-        origins = list(zip(part[order].tolist(), place[order].tolist(), strict=True))
-        return cls(memory[order], work[order], origins)

@@ -54,7 +54,7 @@ def mixed_problem(net, batch_size=3):
     return draw_like(params, 5), state, batch
 
 
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(graphs(), st.floats(0, 1))
 def test_outputs_gradients_and_error_signals(graph, share):
     net, plain = within(graph, share), cj.compile(graph, backward="autodiff")
@@ -135,14 +135,13 @@ def compiled_bytes(net, batch_size, width):
 
 
 @pytest.mark.parametrize("passes", [PIPELINE, UNFOLDED], ids=["folded", "unfolded"])
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_the_compiled_program_takes_less(passes, share):
+def test_the_compiled_program_takes_less(passes):
     """What XLA allocates is what the plan says, and a capsule's work."""
     size, width = 256, 16
-    net = within(deep(16, width), share, size, passes=passes)
+    net = within(deep(16, width), 0.2, size, passes=passes)
     planned = net.memory(size, "float64").peak
     array = size * width * 8
-    assert planned <= 0.75 * net.memory(size, "float64").full
+    assert planned <= 0.6 * net.memory(size, "float64").full
     assert compiled_bytes(net, size, width) <= planned + 4 * array
 
 
@@ -177,12 +176,13 @@ def drawing(layers=8, width=4):
     return cj.graph(head, name="drawing", losses={"head": "cross_entropy"})
 
 
-@pytest.mark.parametrize("share", [0.0, 0.6])
-def test_runs_of_copies(share):
+def test_runs_of_copies():
     """Gradients, deltas, state and draws of a run, a part of it computed again."""
     graph = drawing()
-    net, plain = within(graph, share, 3), cj.compile(graph, backward="autodiff")
-    assert any(segment.option for segment in net.memory(3, "float64").choice.segments)
+    net, plain = within(graph, 0.5, 3), cj.compile(graph, backward="autodiff")
+    options = [s.option for s in net.memory(3, "float64").choice.segments]
+    ((group, segments),) = [option for option in options if option is not None]
+    assert 1 < segments <= group * segments < 8
     params, state = jax.jit(plain.init)(jax.random.key(0))
     named = plain.named(draw_like(params, 5))
     batch = {"x": draw((3, 4)), "head": jnp.arange(3) % 2}
@@ -257,3 +257,18 @@ def test_budgets_as_text(text, size):
 def test_a_budget_needs_the_own_backward_pass():
     with pytest.raises(ValueError, match='memory_budget needs backward="exact"'):
         cj.compile(deep(1), memory_budget="1GiB", backward="autodiff")
+
+
+def test_the_table():
+    """What is kept of a perceptron of two layers, by hand: 8 examples, float32."""
+    x = cj.input("x", (4,))
+    h = cj.capsule("h", cj.matmul(x, 16), cap="tanh")
+    g = cj.capsule("g", cj.matmul(h, 2), cap="tanh")
+    y = cj.capsule("y", cj.matmul(g, 3), cap="softmax")
+    graph = cj.graph(y, losses={"y": "cross_entropy"})
+    memory = cj.compile(graph, memory_budget=600).memory(8)
+    assert memory.full == 4 * 8 * (16 + 2 + 3 + 3)
+    assert memory.peak == memory.smallest == 4 * 8 * (16 + 2)
+    lines = str(cj.explain(cj.compile(graph, memory_budget=600), 8)).splitlines()
+    table = [line.split() for line in lines[lines.index(str(memory).splitlines()[0]) :]]
+    assert ["h", "recomputed", "512", "1,280"] in table
