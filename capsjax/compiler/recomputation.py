@@ -21,7 +21,7 @@ from capsjax.compiler.precision import common
 from capsjax.compiler.program import Program, Tensors
 from capsjax.compiler.rematerialization import Choice, Problem
 from capsjax.compiler.residuals import RESIDUAL, in_words, problem_of
-from capsjax.compiler.runs import Edge, Keep
+from capsjax.compiler.runs import Deferred, Keep
 from capsjax.compiler.segmented_runs import SegmentedRun
 from capsjax.graph.typed import TypedCapsule, TypedGroup, TypedRun
 
@@ -185,7 +185,7 @@ class BudgetedProgram(Program):
         wanted_inputs: frozenset[str] = frozenset(),
         train: bool = False,
         observe: bool = False,
-        deferred: Collection[Edge] = (),
+        deferred: Collection[Deferred] = (),
     ):
         kept, _, params, *_ = residuals
         inputs = {name: kept[name, "Y"] for name, _ in self.typed.inputs}
