@@ -71,7 +71,7 @@ def use_cache(
         compilation_cache.reset_cache()
         return None
     folder = Path(chosen) if chosen else _default()
-    programs = folder / f"xla-{_processor()}"
+    programs = folder / f"xla-{processor()}"
     try:
         programs.mkdir(parents=True, exist_ok=True)
         (folder / "steps").mkdir(exist_ok=True)
@@ -88,6 +88,14 @@ def use_cache(
     return folder
 
 
+def cache_folder() -> Path | None:
+    """The folder of this process's caches, if it is to have one: see `use_cache`."""
+    chosen = os.environ.get(VARIABLE)
+    if chosen == "off":
+        return None
+    return Path(chosen) if chosen else _default()
+
+
 def _default() -> Path:
     """The folder among the user's caches, wherever the platform has them."""
     import platformdirs
@@ -95,7 +103,7 @@ def _default() -> Path:
     return platformdirs.user_cache_path("capsjax", appauthor=False)
 
 
-def _processor() -> str:
+def processor() -> str:
     """The kind of processor, as far as it can be told: its instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

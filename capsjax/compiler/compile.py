@@ -3,7 +3,7 @@
 Graph --check, infer--> typed graph --passes--> typed graph --plan--> Program
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, get_args, overload, runtime_checkable
 
 from capsjax.compiler.inference import Frozen, frozen_of
@@ -14,6 +14,7 @@ from capsjax.compiler.precision import Precision
 from capsjax.compiler.program import Program
 from capsjax.compiler.recomputation import BudgetedProgram
 from capsjax.compiler.residuals import parse_bytes
+from capsjax.compiler.tuning import tuned_stage
 from capsjax.compiler.verify import verify_rules
 from capsjax.compiler.verify_passes import require_losses
 from capsjax.graph.checks import check as check_graph
@@ -39,6 +40,7 @@ def compile(
     precision: Precision | None = None,
     passes: Sequence[Pass] = PIPELINE,
     memory_budget: int | str | None = None,
+    tune: Mapping[str, Any] | None = None,
     check: bool = True,
 ) -> Network: ...
 
@@ -66,6 +68,7 @@ def compile(
     precision: Precision | None = None,
     passes: Sequence[Pass] = PIPELINE,
     memory_budget: int | str | None = None,
+    tune: Mapping[str, Any] | None = None,
     check: bool = True,
 ) -> Network | Frozen:
     """Compiles a declared graph into pure functions.
@@ -96,6 +99,11 @@ def compile(
             its batch size and type; `net.memory(batch_size)` shows the choice. Left
             out, nothing is computed again. Parameters, inputs, gradients and what one
             capsule takes while it runs come on top.
+        tune: Inputs by name, arrays or `jax.ShapeDtypeStruct`s of shape [B, *declared
+            shape]: where an operation has several algorithms, they are timed on this
+            machine for such a batch, and the quickest is taken. Else, and for what
+            can't be timed, a rule of costs decides. What was found is kept among the
+            user's caches, in the folder of `cj.use_cache`.
         check: Verify the compiler's invariants after each pass, and each kind's shape
             rule against its forward.
 
@@ -145,6 +153,11 @@ def compile(
             'cj.Precision("bfloat16")'
         )
     _check_mode(mode, backward, params, state)
+    if tune is not None and (mode is not None or backward != "exact"):
+        raise ValueError(
+            "tune chooses algorithms of forward and backward; expected it without "
+            "mode and with backward='exact'"
+        )
     if isinstance(graph, Graph):
         typed, problems = check_graph(graph)
         if problems:
@@ -154,6 +167,8 @@ def compile(
     if check:
         verify_rules(typed)
     stages = run_passes(typed, passes, observable=False, check=check)
+    if tune is not None:
+        stages.append(tuned_stage(stages[-1].typed, tune, precision))
     last = stages[-1].typed
     require_losses(last)
     program = Program(last, plan(last))

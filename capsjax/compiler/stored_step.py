@@ -123,12 +123,12 @@ def _key(identity: str, leaves: list[Any], tree: Any) -> str:
         f"{device.platform} {device.device_kind} {len(jax.devices())}",
         *(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES),
         *(f"{name}={value}" for name, value in sorted(jax.config.values.items())),
-        *_files(),
+        *package_files(),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _files() -> list[str]:
+def package_files() -> list[str]:
     """This library's files as they are now: while it is worked on, they change."""
     root = Path(__file__).parent.parent
     found = []

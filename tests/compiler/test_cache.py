@@ -150,7 +150,9 @@ def test_another_step_is_traced(tmp_path, change, monkeypatch):
     elif change == "setting":
         jax.config.update("jax_default_matmul_precision", "highest")
     else:
-        monkeypatch.setattr("capsjax.compiler.stored_step._files", lambda: ["edited"])
+        monkeypatch.setattr(
+            "capsjax.compiler.stored_step.package_files", lambda: ["edited"]
+        )
     stored_jit(step, identity, tmp_path)(*arguments)
     assert step.count == 1
 
