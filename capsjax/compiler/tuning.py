@@ -136,10 +136,10 @@ def candidates(
     operation: Operation, role: str, names: list[str], looped: bool, dtype: Any
 ) -> tuple[dict[str, Callable[..., Any]], tuple[Any, ...]]:
     """A function for each algorithm of a role, and operands for all of them."""
-    kind: Any
-    kind, shape, w_shape = operation
+    kind: Any = operation.kind
+    _, shape, w_shape = operation
     inner = shape[1:]
-    is_cap = isinstance(kind, CapKind)
+    is_cap = isinstance(operation.kind, CapKind)
     out: Any = kind.output_shape(inner) if is_cap else kind.contribution_shape(inner)
     y_shape = (shape[0], *out)
 

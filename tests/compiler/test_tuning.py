@@ -5,14 +5,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 import capsjax as cj
 from capsjax.compiler import tuning
 from capsjax.compiler.choices import operations
 from capsjax.graph.typed import TypedRun
-from tests.helpers_capsjax import quick
+from tests.helpers_capsjax import close, draw, draw_like, quick
 
 
 @pytest.fixture
@@ -59,16 +58,14 @@ def test_the_quickest_is_kept_and_runs_to_the_same_numbers(measured):
     pool = {"forward": "slices", "input gradient": "shares"}
     assert chosen(net) == [conv, conv, pool]
     assert chosen(plain) != chosen(net)
-    params, state = plain.init(jax.random.key(0))
-    x = jax.random.normal(jax.random.key(1), (2, 6, 6, 3))
-    batch = {"x": x, "y": jnp.array([0, 1])}
+    params = draw_like(jax.eval_shape(lambda: plain.init(jax.random.key(0))[0]))
+    batch = {"x": draw((2, 6, 6, 3)), "y": jnp.array([0, 1])}
 
-    def gradient(net):
-        loss = quick(jax.grad(lambda p: net.loss(p, state, batch)[0]))
-        return jax.tree.leaves(loss(params))
+    def gradients(params):
+        losses = [lambda p, net=net: net.loss(p, {}, batch)[0] for net in (net, plain)]
+        return [jax.grad(loss)(params) for loss in losses]
 
-    for a, b in zip(gradient(net), gradient(plain), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+    close(*quick(gradients)(params))
 
 
 def test_equal_operations_are_measured_once_and_never_again(measured):
