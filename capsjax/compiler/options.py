@@ -3,22 +3,30 @@
 XLA on CPU hands reductions, products and convolutions to a library (YNNPACK, "ynn") by
 default. For convolutions that may cost more than it gains: the library's stand in the
 place of XLA's own routine. Training steps on 2 cores, float32, jaxlib 0.10.2, as ratios
-of the time without options (`python -m bench.options`), by what the library is given:
+of the time without options (`python -m bench.options`), medians of several runs with
+other processes stopped, where not said otherwise; "-" was not measured:
 
-| network, batch         | nothing | products | reductions, products |
-|------------------------|---------|----------|----------------------|
-| MLP 784-512-512-10, 128 | 1.14   | 1.00     | 1.00                 |
-| LeNet-5, 128           | 0.79    | 0.83     | 0.79                 |
-| CapsNet, 16            |         | 1.00     | 1.00                 |
-| ResNet-18, 32          |         |          | 1.0 (0.85 to 1.15)   |
-| DenseNet-BC-40-12, 16  | 1.11    |          | 0.89                 |
-| 4 inception blocks, 8  |         | 1.30     | 1.01                 |
-| 2 transformer blocks, 16 | 0.93  | 1.05     | 1.00                 |
-| 64 products in a scan, 128 | 1.13 | 1.03    | 0.99                 |
+| network, batch             | nothing | products   | reductions, products |
+|----------------------------|---------|------------|----------------------|
+| MLP 784-512-512-10, 128    | 1.14    | 1.00       | 1.00                 |
+| LeNet-5, 128               | 0.79    | 0.83 (a)   | 0.79                 |
+| CapsNet with decoder, 16   | -       | 1.00 (b)   | 1.00                 |
+| ResNet-18, 32              | -       | -          | 1.05, 0.91 (c)       |
+| DenseNet-BC-40-12, 16      | 1.11    | 1.84 (b)   | 0.89, 0.89           |
+| 4 inception blocks, 8      | -       | 1.30       | 1.01, 1.01           |
+| 2 transformer blocks, 16   | 0.93    | 0.84, 1.05 | 0.99, 1.00, 1.02     |
+| 64 products in a scan, 128 | 1.13    | 1.00, 1.03 | 0.99, 1.01           |
 
-The last column loses nowhere. What else was tried changes nothing (wider vectors,
-other schedulers, XNNPACK, presets), costs 1.2 to 2.6 (elementwise operations by the
-library) or breaks (oneDNN: illegal instruction in a transformer).
+(a) others were running, little; (b) others were running; (c) two runs of few rounds,
+quartiles 0.85 to 1.15 and 0.83 to 1.09: the same program twice spans 0.89 to 1.16, so
+nothing can be told.
+
+The last column is taken: it wins for LeNet-5 and DenseNet, elsewhere no difference
+stands out from the noise. On a machine whose cores were busy with other work, though,
+it gave DenseNet 1.32 (1.21 to 1.75) in one run, and LeNet-5 0.96 to 0.98: the gain is
+that of a machine of one's own. What else was tried once changes nothing that stands out
+(wider vectors, other schedulers, XNNPACK, presets), costs 1.25 to 2.6 (elementwise
+operations by the library) or breaks (oneDNN: illegal instruction in a transformer).
 """
 
 import functools
