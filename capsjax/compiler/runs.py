@@ -35,10 +35,6 @@ if TYPE_CHECKING:
     from capsjax.compiler.program import Program
 
 Arrays = dict[str, jax.Array]
-TURN = 8
-"""Capsules in one turn of a loop, at least: 64 layers of 128 x 256 by 256 x 256 take
-1.06 of the unrolled time with four in a turn, 1.10 with one."""
-
 Deferred = tuple[str, str | None]
 """Name of a capsule, and key of an edge into it; or None, for its bias."""
 
@@ -70,11 +66,6 @@ class RunProgram:
             for capsule in self.body.typed.alone
             if capsule.cap.draws
         }
-
-    @functools.cached_property
-    def _unroll(self) -> int:
-        """Copies in one turn of the loop: one, unless they are very small."""
-        return max(1, TURN // len(self.body.typed.capsules))
 
     def _own(self, tables: Mapping[str, Any]) -> dict[str, Any]:
         """What stands in a table, stacked, under the names of the body's capsules."""
@@ -136,9 +127,7 @@ class RunProgram:
         first = {each.slot: output[each.source] for each in self.run.carried}
         own = self.own(params, state)
         with jax.named_scope(self.run.name):
-            last, (new, kept) = jax.lax.scan(
-                copy, first, own, length=self.run.size, unroll=self._unroll
-            )
+            last, (new, kept) = jax.lax.scan(copy, first, own, length=self.run.size)
         names = self.run.last
         found = {names[e.output]: last[e.slot] for e in self.run.carried}
         return found, new, kept
@@ -267,7 +256,7 @@ class RunProgram:
         """
         own = jnp.arange(self.run.size), self._own(params), self._own(state), kept
         one = functools.partial(copy, self.stacks(kept), handed)
-        return jax.lax.scan(one, carry, own, reverse=True, unroll=self._unroll)
+        return jax.lax.scan(one, carry, own, reverse=True)
 
     def _deferred(self, batch: int) -> dict[tuple[str, str], tuple[TypedEdge, Array]]:
         """Edges whose weights' gradients are taken behind the loop, and Y's stack.
