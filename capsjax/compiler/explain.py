@@ -75,6 +75,7 @@ def explain(
         pass batch: nothing to do
         pass pair_losses:
           h: softmax with cross_entropy computed from U
+        pass merge: nothing to do
         pass fold: nothing to do
         <BLANKLINE>
         plan: 40 bytes kept per example for the backward pass

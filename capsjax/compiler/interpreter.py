@@ -39,7 +39,7 @@ def evaluate(
     """
     total: dict[str, jax.Array] = {}
     output = dict(inputs)
-    found = Tensors(total, output, {}, {})
+    found = Tensors(total, output, {}, {}, {})
     needed = set(typed.outputs)
     for capsule in reversed(typed.unfolded):
         if not needed.isdisjoint(capsule.made):

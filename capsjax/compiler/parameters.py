@@ -4,7 +4,8 @@ The compiled layout is `{capsule: {"B": array, "W": {edge key: array}}}`, with "
 parameters of the capsule function's own; capsules without parameters do not appear. A
 group's parameters are stacked: B of its members, W of its "edges"; and so are those of
 a run, those of all copies under the name of the body's capsule and the first one's
-keys. It is an ordinary pytree. Names do not depend on it: by name, parameters stand as
+keys. Weights of merged products stand side by side, under the first one's name. It is
+an ordinary pytree. Names do not depend on it: by name, parameters stand as
 if each capsule were alone. State is laid out, and named, alike.
 """
 
@@ -55,7 +56,10 @@ def parameter_shapes(typed: TypedGraph) -> dict[Name, Shape]:
             shapes[(capsule.name, "B")] = capsule.bias_shape
         for edge in capsule.edges:
             if edge.weight_shape is not None:
-                shapes[weight_name(capsule, edge)] = edge.weight_shape
+                stored = edge.weight_shape
+                if edge.merged is not None:
+                    stored = (*stored[:-1], edge.merged.size)
+                shapes[weight_name(capsule, edge)] = stored
         for own, shape in capsule.cap_shapes.items():
             shapes[(capsule.name, "cap", own)] = shape
     return shapes
@@ -71,10 +75,44 @@ def _stacked_shapes(run: TypedRun) -> dict[Name, Shape]:
 
 
 def weight_name(capsule: TypedCapsule, edge: TypedEdge) -> Name:
-    """The name of an edge's weight; a shared one has its own."""
+    """The array in which an edge's weight stands; a shared one has its own."""
     if edge.weight is not None:
         return (edge.weight, "W")
+    if edge.merged is not None:
+        return (edge.merged.capsule, "W", edge.merged.key)
     return (capsule.name, "W", edge.key)
+
+
+def _sides(typed: TypedGraph) -> dict[Name, list[tuple[Name, Shape]]]:
+    """What stands side by side, by the array: names and shapes in order."""
+    found: dict[Name, list[tuple[int, Name, Shape]]] = {}
+    for capsule in typed.alone:
+        for edge in capsule.edges:
+            if edge.merged is not None and edge.weight_shape is not None:
+                name = (capsule.name, "W", edge.key)
+                side = edge.merged.offset, name, edge.weight_shape
+                found.setdefault(weight_name(capsule, edge), []).append(side)
+    return {
+        own: [(name, shape) for _, name, shape in sorted(sides)]
+        for own, sides in found.items()
+    }
+
+
+def _all_sides(typed: TypedGraph) -> dict[Name, list[tuple[Name, Shape]]]:
+    """The same with those in runs, under the names of their bodies."""
+    found = _sides(typed)
+    for run in typed.runs:
+        found |= _sides(run.body)
+    return found
+
+
+def _apart(typed: TypedGraph, shapes: Mapping[Name, Shape]) -> dict[Name, Shape]:
+    """Shapes with those of merged weights one by one."""
+    found = dict(shapes)
+    for own, sides in _sides(typed).items():
+        del found[own]
+        found |= dict(sides)
+    return found
 
 
 def state_shapes(typed: TypedGraph) -> dict[str, dict[str, Shape]]:
@@ -132,7 +170,11 @@ def compiled_state(typed: TypedGraph, named: Mapping[str, Any]) -> Params:
 
 def named_shapes(typed: TypedGraph) -> dict[Name, Shape]:
     """The shape of every parameter by name, whatever the layout."""
-    shapes = parameter_shapes(typed)
+    shapes = _apart(typed, parameter_shapes(typed))
+    for run in typed.runs:
+        for own in _stacked_shapes(run):
+            if own[0] not in run.body.shared:
+                del shapes[own]
     for name, shape, own, _ in _pieces(typed):
         shapes.pop(own, None)
         shapes[name] = shape
@@ -159,7 +201,7 @@ def _pieces(typed: TypedGraph) -> Iterator[Piece]:
 
 def _pieces_of_run(run: TypedRun) -> Iterator[Piece]:
     shared = run.body.shared
-    shapes = parameter_shapes(run.body)
+    shapes = _apart(run.body, parameter_shapes(run.body))
     edges = [(c.name, edge.key) for c in run.body.alone for edge in c.edges]
     for at, keys in enumerate(run.keys):
         key = dict(zip(edges, keys, strict=True))
@@ -186,6 +228,10 @@ def _pieces_of_group(group: TypedGroup) -> Iterator[Piece]:
 def by_name(typed: TypedGraph, params: Mapping[str, Any]) -> Params:
     """Parameters by name from those in compiled layout."""
     arrays = dict(flatten(params))
+    for own, sides in _all_sides(typed).items():
+        ends = np.cumsum([shape[-1] for _, shape in sides])[:-1]
+        parts = jnp.split(arrays.pop(own), ends, axis=-1)
+        arrays |= {name: part for (name, _), part in zip(sides, parts, strict=True)}
     pieces = list(_pieces(typed))
     found = {name: arrays[own][at] for name, _, own, at in pieces}
     for own in {own for *_, own, _ in pieces}:
@@ -204,6 +250,9 @@ def compiled(typed: TypedGraph, named: Mapping[Name, Any]) -> Params:
         if own not in named:
             stacks.setdefault(own, []).append(arrays.pop(name))
     arrays |= {own: jnp.stack(stack) for own, stack in stacks.items()}
+    for own, sides in _all_sides(typed).items():
+        parts = [arrays[name] for name, _ in sides]
+        arrays[own] = jnp.concatenate(parts, axis=-1)
     return nest({name: arrays[name] for name in parameter_shapes(typed)})
 
 
@@ -247,7 +296,7 @@ def _initial_own(
         arrays[(capsule.name, "B")] = jnp.zeros(capsule.bias_shape, dtype)
     for edge in capsule.edges:
         if edge.weight_shape is not None and edge.weight is None:
-            arrays[weight_name(capsule, edge)] = edge.weighting.initial(
+            arrays[(capsule.name, "W", edge.key)] = edge.weighting.initial(
                 own_key(edge.key), edge.source_shape, capsule.cap.gain, dtype
             )
     if capsule.cap_shapes:

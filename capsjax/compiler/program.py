@@ -31,6 +31,7 @@ import jax.numpy as jnp
 from capsjax.caps.base import Context
 from capsjax.compiler.bias import bias_gradient
 from capsjax.compiler.groups import GroupProgram
+from capsjax.compiler.merged import Gathering, part_of, place_of, weights_of
 from capsjax.compiler.mode import INFERENCE, Mode
 from capsjax.compiler.plan import Array, Plan, behind, read_outside
 from capsjax.compiler.runs import Deferred, Keep, RunProgram
@@ -57,12 +58,14 @@ class Tensors(NamedTuple):
         state: New state of the capsules that carry some, by capsule.
         drawn: Residuals of capsule functions beside U and Y, by capsule; of runs,
             all that their backward pass reads.
+        products: Merged products, by where their weights stand.
     """
 
     total: dict[str, Any]
     output: dict[str, Any]
     state: dict[str, Any]
     drawn: dict[str, Any]
+    products: dict[tuple[str, str], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +129,7 @@ class Program:
         """
         total: dict[str, Any] = {}
         output: dict[str, Any] = {name: inputs[name] for name, _ in self.typed.inputs}
-        tensors = Tensors(total, output, {}, {})
+        tensors = Tensors(total, output, {}, {}, {})
         for capsule in self.typed.capsules:
             self.advance(tensors, capsule, params, state, inputs, mode, keep)
         return tensors
@@ -163,7 +166,7 @@ class Program:
                 else:
                     tensors.drawn[name] = kept
                 return
-            u = total_input(capsule, params, output, inputs)
+            u = total_input(capsule, params, output, inputs, tensors.products)
             context = context_of(capsule, params, state, mode)
             y, new, residual = capsule.cap.run(u, context)
             total[name], output[name], tensors.drawn[name] = u, y, residual
@@ -298,6 +301,8 @@ class Program:
         for name in self.typed.shared:
             if name not in walk.d_params:
                 walk.d_params[name] = jax.tree.map(jnp.zeros_like, params[name])
+        for (name, key), gradient in walk.d_merged.items():
+            walk.d_params.setdefault(name, {}).setdefault("W", {})[key] = gradient
         return walk.d_params, walk.d_inputs(), walk.deltas
 
     def backwards(
@@ -318,14 +323,20 @@ def context_of(capsule: TypedCapsule, params: Any, state: Any, mode: Mode) -> Co
 
 
 def total_input(
-    capsule: TypedCapsule, params: Any, output: Arrays, inputs: Mapping[str, Any]
+    capsule: TypedCapsule,
+    params: Any,
+    output: Arrays,
+    inputs: Mapping[str, Any],
+    products: dict[tuple[str, str], jax.Array],
 ) -> jax.Array:
-    """`U = sum of terms + B`."""
+    """`U = sum of terms + B`; merged products are computed by who needs them first."""
     terms = []
     for term in capsule.terms:
         if isinstance(term, Concatenation):
             parts = [output[edge.source] for edge in term.edges]
             terms.append(jnp.concatenate(parts, axis=term.axis + 1))
+        elif term.merged is not None:
+            terms.append(part_of(products, params, term, output))
         else:
             w = weight_of(params, capsule, term)
             terms.append(term.weighting.forward(w, output[term.source]))
@@ -343,6 +354,9 @@ def weight_of(params: Any, capsule: TypedCapsule, edge: TypedEdge) -> Any:
         return None
     if edge.weight is not None:
         return params[edge.weight]["W"]
+    if edge.merged is not None:
+        start = edge.merged.offset
+        return weights_of(params, edge)[..., start : start + edge.shape[-1]]
     return params[capsule.name]["W"][edge.key]
 
 
@@ -371,6 +385,8 @@ class _Walk:
         self.deltas: dict[str, Any] = {}
         self.d_output: dict[str, jax.Array] = dict(d_outputs)
         self.d_scaled: dict[str, tuple] = {}  # reader, edge's key, its delta and W
+        self.gathering = Gathering(program.typed)
+        self.d_merged: dict[tuple[str, str], jax.Array] = {}
 
     def visit(self, capsule: TypedCapsule, loss: Any, targets: Any, d_loss: Any):
         name = capsule.name
@@ -393,9 +409,11 @@ class _Walk:
             delta = du if delta is None else delta + du
         if delta is None or name not in self.wanted:
             self._no_gradient(capsule)
+            self._merged(capsule, None)
             return
         self.deltas[name] = delta
         self._edges(capsule, delta)
+        self._merged(capsule, delta)
         if d_own:
             self.d_params.setdefault(name, {})["cap"] = d_own
 
@@ -477,6 +495,8 @@ class _Walk:
             if isinstance(term, Concatenation):
                 self._split(term, delta)
                 continue
+            if term.merged is not None:
+                continue
             w = weight_of(self.params, capsule, term)
             if term.source in self.scaled:
                 self.d_scaled[term.source] = capsule.name, term.key, delta, w
@@ -508,6 +528,18 @@ class _Walk:
         )
         self.d_params.setdefault(reader, {}).setdefault("W", {})[key] = gradient
         return delta
+
+    def _merged(self, capsule: TypedCapsule, delta: jax.Array | None) -> None:
+        """Products that are one have their gradients when all signals are there."""
+        for edge in capsule.edges:
+            found = self.gathering.add(edge, delta) if edge.merged else None
+            if found is not None:
+                whole, signals = found
+                w = weights_of(self.params, whole)
+                gradient = self._weight_gradient(capsule, whole, signals, w)
+                self.d_merged[place_of(whole)[:2]] = gradient
+                if whole.source in self.wanted:
+                    self._send_back(capsule, whole, signals, w)
 
     def _add_shared(self, name: str, gradient: jax.Array) -> None:
         there = self.d_params.get(name)

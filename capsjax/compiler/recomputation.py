@@ -88,7 +88,7 @@ class ChosenProgram(Program):
     ) -> list[Any]:
         """Runs capsules again, from what is kept; returns the arrays there are now."""
         later = later_than(walk.signals())
-        tensors = Tensors({}, {}, {}, {})
+        tensors = Tensors({}, {}, {}, {}, {})
         inputs = {name: later(array) for name, array in inputs.items()}
         ready = {(name, "Y"): array for name, array in inputs.items()}
         if mode.key is not None:

@@ -272,6 +272,8 @@ class RunProgram:
             for edge in capsule.edges:
                 if edge.weight is not None or not edge.weighting.batches:
                     continue
+                if edge.merged is not None:
+                    continue
                 array = self.body.plan.array(edge.source, "Y")
                 weights = math.prod(edge.weight_shape or ())
                 smaller = batch * math.prod(edge.shape) <= weights

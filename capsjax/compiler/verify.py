@@ -8,7 +8,8 @@
 5. A group reads arrays of whole units, and its edges make no cycle.
 6. A run's body is a graph that keeps these; what it hands on has the shape of the slot
    that it goes into; every copy has as many capsules and edges.
-7. Outputs are capsules; losses stand on outputs.
+7. Merged products read one source by one operation; their parts fill the whole.
+8. Outputs are capsules; losses stand on outputs.
 
 A breach is a defect of a pass, not of a declaration: `CompilerError`. What a pass must
 keep of the graph that it was given, `capsjax.compiler.verify_passes` checks.
@@ -18,6 +19,7 @@ import functools
 
 import jax
 
+from capsjax.compiler.merged import merged_fault
 from capsjax.compiler.verify_caps import (
     BATCH,
     abstract,
@@ -79,6 +81,9 @@ def verify(typed: TypedGraph, after: str) -> None:
                 f"    Y {capsule.output} = {capsule.cap}(U)"
             )
         known[capsule.name] = capsule.output
+    fault = merged_fault(typed)
+    if fault:
+        raise CompilerError(f"after {after}: {fault}")
     inputs = {name for name, _ in typed.inputs}
     for name in typed.outputs:
         if name not in known or name in inputs:

@@ -13,6 +13,25 @@ import numpy as np
 from capsjax.graph.kinds import Shape
 
 
+class Merged(NamedTuple):
+    """Where an edge's product stands in one that it shares with its siblings.
+
+    The weights of siblings stand side by side in one array, and so do their products:
+    along the last axis.
+
+    Attributes:
+        capsule: Name of the capsule under which the array stands.
+        key: Its key there, `x+2` for the edge `x` and two siblings.
+        offset: Where this edge's part begins.
+        size: Size of all parts together.
+    """
+
+    capsule: str
+    key: str
+    offset: int
+    size: int
+
+
 @dataclasses.dataclass(frozen=True)
 class TypedEdge:
     """A weighted edge with its shapes.
@@ -27,6 +46,7 @@ class TypedEdge:
         shape: Shape of the contribution to U.
         weight_shape: Shape of W, or None.
         weight: Name of W, if it is shared.
+        merged: Where its product stands, if it is one with its siblings'.
     """
 
     source: str
@@ -36,6 +56,7 @@ class TypedEdge:
     shape: Shape
     weight_shape: Shape | None
     weight: str | None = None
+    merged: Merged | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,8 @@ from capsjax.compiler.passes.drop_identities import drop_identities as drop_iden
 from capsjax.compiler.passes.drop_unneeded import drop_unneeded as drop_unneeded
 from capsjax.compiler.passes.fold import fold as fold
 from capsjax.compiler.passes.fold import fold_all as fold_all
+from capsjax.compiler.passes.merge import merge as merge
+from capsjax.compiler.passes.merge import merge_all as merge_all
 from capsjax.compiler.passes.pair_losses import pair_losses as pair_losses
 from capsjax.compiler.passes.simplify import simplify as simplify
 from capsjax.compiler.verify import verify
@@ -100,6 +102,9 @@ PIPELINE = (
     # Independent of the others; required, since log_softmax with cross_entropy has
     # no other form.
     Pass(pair_losses, observable=True),
+    # After batch, which takes what is small and many; before fold, which keeps what is
+    # merged within a copy.
+    Pass(merge, observable=True),
     # Last: no other pass looks into runs.
     Pass(fold, observable=True),
 )

@@ -72,7 +72,7 @@ def _kind(capsule: TypedCapsule) -> Hashable | None:
     for term in capsule.terms:
         if not isinstance(term, TypedEdge) or not isinstance(edge, TypedEdge):
             return None
-        if term.weight is not None:
+        if term.weight is not None or term.merged is not None:
             return None
         if (term.weighting, term.source_shape) != (edge.weighting, unit):
             return None

@@ -153,6 +153,11 @@ class _Order:
             else [place[source] for source in item.sources]
             for item in order
         ]
+        self.first, self.last = _spans(order)
+        for at, item in enumerate(order):
+            if isinstance(item, TypedCapsule):
+                owners = (edge.merged.capsule for edge in item.edges if edge.merged)
+                self.sources[at] += [place[owner] for owner in owners]
         self.last_reader = np.zeros(len(order), int)
         for at, sources in enumerate(self.sources):
             for source in sources:
@@ -245,7 +250,13 @@ class _Order:
         return self._roles(start, begin, period) == roles
 
     def _same_kinds(self, one: int, other: int, period: int) -> bool:
+        """Whether two copies hold the same, and each all of its merged products."""
         kinds = self.kind
+        for begin in (one, other):
+            end = begin + period
+            whole = (self.first[begin:end] >= begin) & (self.last[begin:end] < end)
+            if not whole.all():
+                return False
         return bool((kinds[one : one + period] == kinds[other : other + period]).all())
 
     def work(self, found: _Found) -> int:
@@ -299,6 +310,21 @@ def _work(item: Item) -> int:
     return 1 + WORK_OF_A_KERNEL * kernels
 
 
+def _spans(order: list[Item]) -> tuple[np.ndarray, np.ndarray]:
+    """For each capsule, where what shares merged products with it begins and ends."""
+    first, last = np.arange(len(order)), np.arange(len(order))
+    members: dict[tuple[str, str], list[int]] = {}
+    for at, item in enumerate(order):
+        for edge in item.edges if isinstance(item, TypedCapsule) else ():
+            if edge.merged is not None:
+                key = edge.merged.capsule, edge.merged.key
+                members.setdefault(key, []).append(at)
+    for places in members.values():
+        first[places] = np.minimum(first[places], places[0])
+        last[places] = np.maximum(last[places], places[-1])
+    return first, last
+
+
 def _kind(item: Item) -> Any:
     """What is equal in all copies; None for what can't be in one."""
     if not isinstance(item, TypedCapsule):
@@ -311,7 +337,7 @@ def _term_kind(term: Term) -> Any:
     if isinstance(term, Concatenation):
         return term.axis, tuple(map(_term_kind, term.edges))
     shapes = term.source_shape, term.shape, term.weight_shape
-    return term.weighting, shapes, term.weight
+    return term.weighting, shapes, term.weight, term.merged and term.merged[2:]
 
 
 def _run(order: list[Item], found: _Found) -> TypedRun:
@@ -343,7 +369,10 @@ def _run(order: list[Item], found: _Found) -> TypedRun:
     source = iter(reads)
 
     def edge(old: TypedEdge) -> TypedEdge:
-        return dataclasses.replace(old, source=next(source))
+        merged = old.merged
+        if merged is not None:
+            merged = merged._replace(capsule=own[merged.capsule])
+        return dataclasses.replace(old, source=next(source), merged=merged)
 
     def term(old: Term) -> Term:
         if isinstance(old, Concatenation):
