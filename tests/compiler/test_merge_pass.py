@@ -125,7 +125,7 @@ def test_the_rule_of_cost_on_cpu():
         "h0, h1: products of x stay apart: 32,896 weights, none of 64 features or fewer"
     ]
     assert notes_of(branches()) == [
-        "one, two, two: one product of stem",
+        "one, two: one product of stem",
         "wide, more: products of stem stay apart: merging pays for windows of one "
         "pixel",
     ]

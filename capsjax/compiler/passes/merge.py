@@ -110,7 +110,7 @@ def _merged(
 def _siblings(typed: TypedGraph) -> list[list[Sibling]]:
     """Edges that may be merged, two or more, in topological order.
 
-    They must go into capsules of one level: what many layers read alike would be
+    They must go into several capsules of one level: what many layers read alike would be
     computed long before it is needed, and the layers could no longer be folded.
     """
     level = {name: 0 for name, _ in typed.inputs}
@@ -124,7 +124,8 @@ def _siblings(typed: TypedGraph) -> list[list[Sibling]]:
             geometry = _geometry(edge) if isinstance(edge, TypedEdge) else None
             if isinstance(edge, TypedEdge) and geometry is not None:
                 alike = found.setdefault((own, edge.source, geometry), [])
-                alike.append((item.name, edge))
+                if item.name not in [name for name, _ in alike]:
+                    alike.append((item.name, edge))
     return [siblings for siblings in found.values() if len(siblings) > 1]
 
 
