@@ -108,7 +108,7 @@ def run(
     shifts: Any = None,
 ):
     """The loss, the outputs and the new state, as `Program.forward` gives them."""
-    total, output, new, _ = evaluate(typed, params, state, inputs, mode, shifts)
+    total, output, new, *_ = evaluate(typed, params, state, inputs, mode, shifts)
     outputs = {name: output[name] for name in typed.outputs}
     if targets is None:
         return None, outputs, new

@@ -4,6 +4,9 @@ With W = [W1 W2 ...] side by side, and so the siblings' error signals,
 
     [U1 U2 ...] = W (x) Y
     dL/dW = [delta1 delta2 ...] . dU/dW,    dL/dY += [delta1 delta2 ...] . dU/dY
+
+Where an error reaches only some of them, such as heads without a loss, each goes back
+by itself, so that nothing is computed for the others.
 """
 
 import dataclasses
@@ -36,15 +39,18 @@ def part_of(
     place = place_of(edge)
     key = place.capsule, place.key
     if key not in products:
-        w = weights_of(params, edge)
-        products[key] = _whole(edge).weighting.forward(w, output[edge.source])
+        whole = _whole(edge)
+        w = weights_of(params, whole)
+        products[key] = whole.weighting.forward(w, output[edge.source])
     return products[key][..., place.offset : place.offset + edge.shape[-1]]
 
 
 def weights_of(params: Any, edge: TypedEdge) -> jax.Array:
-    """The weights of all siblings of an edge, and its own."""
+    """The weights of an edge, a part of those of all siblings."""
     place = place_of(edge)
-    return params[place.capsule]["W"][place.key]
+    w = params[place.capsule]["W"][place.key]
+    end = place.offset + edge.shape[-1]
+    return w if edge.shape[-1] == place.size else w[..., place.offset : end]
 
 
 def place_of(edge: TypedEdge) -> Merged:
@@ -58,7 +64,11 @@ def _whole(edge: TypedEdge) -> TypedEdge:
     size = place_of(edge).size
     weighting = dataclasses.replace(edge.weighting, features=size)
     return dataclasses.replace(
-        edge, weighting=weighting, shape=(*edge.shape[:-1], size)
+        edge,
+        weighting=weighting,
+        shape=(*edge.shape[:-1], size),
+        weight_shape=(*(edge.weight_shape or ())[:-1], size),
+        merged=place_of(edge)._replace(offset=0),
     )
 
 
@@ -101,25 +111,22 @@ class Gathering:
 
     def add(
         self, edge: TypedEdge, delta: jax.Array | None
-    ) -> tuple[TypedEdge, jax.Array] | None:
+    ) -> dict[TypedEdge, jax.Array | None]:
         """Takes a sibling's error signal, or that none reaches it.
 
         Returns:
-            The product of all siblings as an edge, and their signals side by side, if
-            this was the last one and an error reaches some.
+            Nothing before the last one of the siblings. Then, if an error reaches all
+            of them, one edge that is all of them, with the signals side by side; if
+            not, every sibling in order, with the signal that reaches it.
         """
         place = place_of(edge)
         key = place.capsule, place.key
         found = self._found.setdefault(key, {})
         found[place.offset] = edge, delta
         if len(found) < self._waiting[key]:
-            return None
-        some = next((d for _, d in found.values() if d is not None), None)
-        if some is None:
-            return None
-        sides = []
-        for _, (each, signal) in sorted(found.items()):
-            if signal is None:
-                signal = jnp.zeros((some.shape[0], *each.shape), some.dtype)
-            sides.append(signal)
-        return _whole(edge), jnp.concatenate(sides, axis=-1)
+            return {}
+        siblings = [found[offset] for offset in sorted(found)]
+        signals = [signal for _, signal in siblings if signal is not None]
+        if len(signals) < len(siblings):
+            return dict(siblings)
+        return {_whole(edge): jnp.concatenate(signals, axis=-1)}

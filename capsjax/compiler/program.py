@@ -355,8 +355,7 @@ def weight_of(params: Any, capsule: TypedCapsule, edge: TypedEdge) -> Any:
     if edge.weight is not None:
         return params[edge.weight]["W"]
     if edge.merged is not None:
-        start = edge.merged.offset
-        return weights_of(params, edge)[..., start : start + edge.shape[-1]]
+        return weights_of(params, edge)
     return params[capsule.name]["W"][edge.key]
 
 
@@ -532,14 +531,21 @@ class _Walk:
     def _merged(self, capsule: TypedCapsule, delta: jax.Array | None) -> None:
         """Products that are one have their gradients when all signals are there."""
         for edge in capsule.edges:
-            found = self.gathering.add(edge, delta) if edge.merged else None
-            if found is not None:
-                whole, signals = found
-                w = weights_of(self.params, whole)
-                gradient = self._weight_gradient(capsule, whole, signals, w)
-                self.d_merged[place_of(whole)[:2]] = gradient
-                if whole.source in self.wanted:
-                    self._send_back(capsule, whole, signals, w)
+            if edge.merged is None:
+                continue
+            gradients = []
+            for each, signal in self.gathering.add(edge, delta).items():
+                w = weights_of(self.params, each)
+                if signal is None:
+                    gradients.append(jnp.zeros_like(w))
+                    continue
+                gradient = self._weight_gradient(capsule, each, signal, w)
+                gradients.append(gradient)
+                if each.source in self.wanted:
+                    self._send_back(capsule, each, signal, w)
+            if gradients:
+                joined = jnp.concatenate(gradients, axis=-1)
+                self.d_merged[place_of(edge)[:2]] = joined
 
     def _add_shared(self, name: str, gradient: jax.Array) -> None:
         there = self.d_params.get(name)

@@ -110,8 +110,8 @@ def _merged(
 def _siblings(typed: TypedGraph) -> list[list[Sibling]]:
     """Edges that may be merged, two or more, in topological order.
 
-    They must go into several capsules of one level: what many layers read alike would be
-    computed long before it is needed, and the layers could no longer be folded.
+    They must go into several capsules of one level: what many layers read alike would
+    be computed long before it is needed, and the layers could no longer be folded.
     """
     level = {name: 0 for name, _ in typed.inputs}
     found: dict[tuple[int, str, Weighting], list[Sibling]] = {}
