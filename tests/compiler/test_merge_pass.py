@@ -105,8 +105,9 @@ def test_members_of_a_sweep_and_second_derivatives():
         of_all = jax.vmap(jax.grad(lambda p: of_one((p, inputs))))
         return jax.grad(losses)(members), of_all(members)
 
-    both = quick(lambda members: (found(exact, members), found(plain, members)))
-    close(*both(members), 1e-9)
+    both = quick(lambda members: [found(net, members) for net in (exact, plain)])
+    first, second = both(members)
+    close(first, second, 1e-9)
 
 
 def notes_of(graph: cj.Graph) -> list[str]:
