@@ -2,10 +2,13 @@
 
     python -m bench.merge [KINDS [SECONDS]]
 
-KINDS are names of the tables below, separated by commas; SECONDS is the time for the
-rounds of one line. A line with rows x in -> out, siblings.
+KINDS are names of the tables below, "sources" or "networks", separated by commas;
+SECONDS is the time for the rounds of one line. "merged" has the weights of siblings in
+one array; "concatenated" joins them in the step. A line shows the median of the ratios
+of single rounds to the time of separate products, and their quartiles.
 """
 
+import functools
 import statistics
 import sys
 import time
@@ -17,6 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import capsjax as cj
+from bench.models import ours
+from bench.problems import PROBLEMS
+from capsjax.compiler.passes import PIPELINE, Pass
+from capsjax.graph import Graph
 
 Shape = tuple[int, int, tuple[int, ...]]
 """Rows, numbers in each, and of each sibling the numbers that it makes."""
@@ -64,7 +71,7 @@ def siblings(shape: Shape) -> dict[str, tuple[Callable, Any]]:
         def loss(params: Any) -> jax.Array:
             first, own = params
             each = products(own, jnp.tanh(x @ first), form)
-            return sum(jnp.mean(jnp.tanh(y) ** 2) for y in each)
+            return jnp.sum(jnp.stack([jnp.mean(jnp.tanh(y) ** 2) for y in each]))
 
         def step(params: Any) -> Any:
             grads = jax.grad(loss)(params)
@@ -108,6 +115,71 @@ def sources(shape: Shape) -> dict[str, tuple[Callable, Any]]:
         "separate": (step_of("separate"), (v, weights)),
         "merged": (step_of("merged"), (v, jnp.concatenate(weights, axis=0))),
     }
+
+
+def towers(width: int, count: int) -> Graph:
+    """Two layers of equal branches side by side, mixed by a product behind each."""
+    h = cj.input("x", (width,))
+    for layer in range(2):
+        parts = [
+            cj.capsule(f"part{layer}-{n}", cj.matmul(h, width), cap="relu")
+            for n in range(count)
+        ]
+        joined = cj.capsule(f"joined{layer}", *map(cj.place, parts), bias=None)
+        h = cj.capsule(f"mixed{layer}", cj.matmul(joined, width), cap="relu")
+    output = cj.capsule("class", cj.matmul(h, 10), cap="softmax")
+    return cj.graph(output, losses={"class": "cross_entropy"})
+
+
+def transformer(width: int) -> Graph:
+    """A Vision Transformer of two blocks: 65 tokens."""
+    sizes = {"shape": (32, 32, 3), "patch": 4, "width": width, "hidden": 4 * width}
+    return cj.zoo.graph("vit-b-16", **sizes, layers=2, heads=4, classes=10)
+
+
+NETWORKS: dict[str, tuple[Callable[[], Graph], int]] = {
+    "inception, batch 8": (lambda: ours.graph(PROBLEMS["inception"]), 8),
+    **{
+        f"transformer {width}, batch 16": (functools.partial(transformer, width), 16)
+        for width in (64, 128, 256)
+    },
+    **{
+        f"{count} branches of {width}, batch {batch}": (
+            functools.partial(towers, width, count),
+            batch,
+        )
+        for width in (16, 64, 256)
+        for count in (3, 8)
+        for batch in (8, 32, 128)
+    },
+}
+
+
+def network(make: Callable[[], Graph], batch: int) -> dict[str, tuple[Callable, Any]]:
+    """A training step without merging, and with all siblings merged."""
+    graph = make()
+    (output,) = graph.outputs
+    merging = Pass(cj.passes.merge_all, observable=True)
+    passes = {
+        "separate": [each for each in PIPELINE if each.name != "merge"],
+        "merged": [merging if each.name == "merge" else each for each in PIPELINE],
+    }
+
+    def step_of(net: cj.Network) -> Callable:
+        data = {
+            name: random((batch, *shape), 1) for name, shape in net.typed.inputs
+        } | {output: jnp.arange(batch) % 10}
+
+        def step(carry: Any) -> Any:
+            params, state = carry
+            gradient = jax.grad(net.loss, has_aux=True)
+            grads, (_, state) = gradient(params, state, data)
+            return jax.tree.map(lambda p, g: p - 0.01 * g, params, grads), state
+
+        return step
+
+    nets = {form: cj.compile(graph, passes=own) for form, own in passes.items()}
+    return {n: (step_of(net), net.init(jax.random.key(0))) for n, net in nets.items()}
 
 
 def measure(forms: dict[str, tuple[Callable, Any]], seconds: float) -> dict[str, list]:
@@ -165,6 +237,9 @@ def main() -> None:
         if kinds is None or "sources" in kinds:
             title = f"sources: {rows} x {', '.join(map(str, sizes))} -> {width}"
             report(title, measure(sources((rows, width, sizes)), seconds))
+    for name, (make, batch) in NETWORKS.items():
+        if kinds is None or "networks" in kinds:
+            report(name, measure(network(make, batch), seconds))
 
 
 if __name__ == "__main__":
