@@ -26,9 +26,10 @@ When that pays was measured on CPU (2 cores, float32, forward, backward and upda
 So it pays where the products are small (starting them costs), or one is narrow (alone
 it runs far below the peak). Large ones gain nothing, and products of a size in between
 lose, since the merged one is the first that is shared among cores. Of whole networks,
-small ones gain the most: layers of 3 or 8 times 16 neurons take 0.64 to 0.84 of the
-time, of 64 neurons 0.77 to 0.96; a transformer of width 64 takes 0.94, four inception
-blocks 0.97. On other platforms each product is a launch, and all are merged: by rule,
+small ones gain the most: layers of 3 or 8 times 16 neurons take 0.68 to 0.78 of the
+time, of 64 neurons 0.81 to 1.03; a transformer of width 64 takes 0.95, one of width 256
+1.01, four inception blocks 0.97 (quartiles 0.93 and 1.01).
+On other platforms each product is a launch, and all are merged: by rule,
 not measured.
 """
 
