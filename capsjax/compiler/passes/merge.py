@@ -12,7 +12,8 @@ When that pays was measured on CPU (2 cores, float32, forward, backward and upda
 | rows x inputs -> outputs                        | merged       | joined in the step |
 |-------------------------------------------------|--------------|--------------------|
 | 8 to 128 x 16 -> 2 to 4 times 16                | 0.78 to 1.00 | 0.96 to 1.04       |
-| 8 to 128 x 64 -> 2 to 4 times 64                | 0.83 to 1.01 | 0.94 to 1.04       |
+| 8 to 32 x 64 -> 2 to 4 times 64                 | 0.83 to 1.01 | 0.94 to 1.04       |
+| 128, 256 x 64 -> 3, 4 times 64                  | 0.97 to 1.39 | 0.94 to 1.21       |
 | 32 x 128 -> 3 times 128                         | 1.60         | 1.69               |
 | 8 to 128 x 256 -> 2 to 4 times 256              | 0.89 to 1.11 | 1.01 to 1.34       |
 | 8 to 128 x 1024 -> 2 to 4 times 1024            | 0.90 to 1.21 | 0.84 to 3.8        |
@@ -28,9 +29,14 @@ it runs far below the peak). Large ones gain nothing, and products of a size in 
 lose, since the merged one is the first that is shared among cores. Of whole networks,
 small ones gain the most: layers of 3 or 8 times 16 neurons take 0.68 to 0.78 of the
 time, of 64 neurons 0.81 to 1.03; a transformer of width 64 takes 0.95, one of width 256
-1.01, four inception blocks 0.97 (quartiles 0.93 and 1.01).
-On other platforms each product is a launch, and all are merged: by rule,
-not measured.
+1.01, four inception blocks 0.97 (quartiles 0.93 and 1.01). On other platforms each
+product is a launch, and all are merged: by rule, not measured.
+
+Products of several sources into one capsule stay apart. As a product of the sources
+side by side with the weights on top of each other they take 0.78 to 0.93 of the time
+with batches of 8 to 32 and widths up to 256, but 1.0 to 1.4 with batches of 128 and
+widths from 64 on (`python -m bench.merge sources`); and how large a batch will be is not
+known when a graph is compiled.
 """
 
 import dataclasses
