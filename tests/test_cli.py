@@ -297,11 +297,18 @@ def test_wrong_use_exits_with_2(run, arguments):
 
 SCRIPT = [sys.executable, "-c", "from capsjax.cli import main; main()"]
 
+# What a shell starts in the background is deaf to SIGINT, and so is what that starts.
+HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+
 
 def test_interrupted_training_exits_with_130(tmp_path):
     arguments = ["train", "capsnet-digits", "--epochs", "100000"]
+    python, option, code = SCRIPT
     process = subprocess.Popen(
-        SCRIPT + arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [python, option, HEARING + code, *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert process.stdout is not None
     assert b"Train capsnet-digits" in process.stdout.readline()
@@ -309,11 +316,7 @@ def test_interrupted_training_exits_with_130(tmp_path):
     while process.stderr.read(1) != b"l":  # "epoch 1, loss ...": steps are running
         pass
     process.send_signal(signal.SIGINT)
-    try:
-        _, errors = process.communicate(timeout=30)
-    except subprocess.TimeoutExpired:  # it came where Python can raise nothing
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert errors.endswith(b"capsjax: interrupted; nothing was saved\n")
     assert b"Traceback" not in errors

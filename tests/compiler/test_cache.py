@@ -125,7 +125,7 @@ def twice(step):
     return step(step(carry(), 2.0), 2.0)
 
 
-def test_a_stored_step_is_not_traced_again(tmp_path):
+def test_a_stored_step_is_not_traced_again(tmp_path, library_kinds):
     first, second, plain = Traced(), Traced(), Traced()
     found = twice(stored_jit(first, "a step", tmp_path))
     again = twice(stored_jit(second, "a step", tmp_path))
@@ -138,7 +138,7 @@ def test_a_stored_step_is_not_traced_again(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["identity", "shape", "type", "setting", "file"])
-def test_another_step_is_traced(tmp_path, change, monkeypatch):
+def test_another_step_is_traced(tmp_path, change, monkeypatch, library_kinds):
     stored_jit(Traced(), "a step", tmp_path)(carry(), 2.0)
     step, arguments, identity = Traced(), [carry(), 2.0], "a step"
     if change == "identity":
@@ -157,7 +157,7 @@ def test_another_step_is_traced(tmp_path, change, monkeypatch):
     assert step.count == 1
 
 
-def test_a_spoiled_step_is_traced_and_written_again(tmp_path):
+def test_a_spoiled_step_is_traced_and_written_again(tmp_path, library_kinds):
     stored_jit(Traced(), "a step", tmp_path)(carry(), 2.0)
     (path,) = tmp_path.glob("steps/*.step")
     whole = path.read_bytes()
@@ -168,13 +168,13 @@ def test_a_spoiled_step_is_traced_and_written_again(tmp_path):
         assert step.count == 1 and len(path.read_bytes()) == len(whole)
 
 
-def test_without_a_place_it_is_compiled_all_the_same(tmp_path):
+def test_without_a_place_it_is_compiled_all_the_same(tmp_path, library_kinds):
     (tmp_path / "steps").write_text("not a folder")
     for folder in (None, tmp_path):
         assert twice(stored_jit(Traced(), "a step", folder))["n"] == 2
 
 
-def test_what_cannot_be_exported_is_compiled_all_the_same(tmp_path):
+def test_what_cannot_be_exported_is_compiled_all_the_same(tmp_path, library_kinds):
     def step(carry):
         return jax.pure_callback(lambda x: x + 1, carry, carry)
 
@@ -182,7 +182,7 @@ def test_what_cannot_be_exported_is_compiled_all_the_same(tmp_path):
     assert not list(tmp_path.rglob("*.step"))
 
 
-def test_own_kinds_are_not_stored(tmp_path, own_kinds):
+def test_own_kinds_are_not_stored(tmp_path, own_kinds, library_kinds):
     @cj.register_cap("halved")
     class Halved(cj.Cap):
         def forward(self, u):

@@ -108,9 +108,11 @@ GRAPHS = {
 }
 
 
-def problem(graph: cj.Graph, dtype: Any = float) -> tuple[cj.Network, Any, Any, Any]:
+def problem(
+    graph: cj.Graph, dtype: Any = float, passes: Any = cj.passes.PIPELINE
+) -> tuple[cj.Network, Any, Any, Any]:
     """The network, parameters and statistics as training could leave them, inputs."""
-    net = cj.compile(graph)
+    net = cj.compile(graph, passes=passes)
     shapes, state = jax.eval_shape(net.init, jax.random.key(0))
     params = draw_like(shapes)
     drawn = draw_like(state, 50)
@@ -223,11 +225,13 @@ def test_runs_of_layers_in_either_layout():
     layer = cj.input("x", (3,))
     for i in range(9):
         layer = normed(f"h{i}", cj.matmul(layer, 3))
-    net, params, state, inputs = problem(cj.graph(layer))
+    others = (each for each in cj.passes.PIPELINE if each.name != "fold")
+    passes = (*others, cj.passes.Pass(cj.passes.fold_all, observable=True))
+    net, params, state, inputs = problem(cj.graph(layer), passes=passes)
     assert net.program.typed.runs
     expected = net.apply(params, state, inputs)[0]
     for p, s in ((params, state), (net.named(params), net.named_state(state))):
-        frozen = frozen_of(net, p, s)
+        frozen = frozen_of(net, p, s, passes=passes)
         (run,) = frozen.compiled.program.typed.runs
         assert [capsule.name for capsule in run.body.capsules] == ["h0+8"]
         close(frozen(inputs), expected, 1e-12)

@@ -35,8 +35,8 @@ product is a launch, and all are merged: by rule, not measured.
 Products of several sources into one capsule stay apart. As a product of the sources
 side by side with the weights on top of each other they take 0.78 to 0.93 of the time
 with batches of 8 to 32 and widths up to 256, but 1.0 to 1.4 with batches of 128 and
-widths from 64 on (`python -m bench.merge sources`); and how large a batch will be is not
-known when a graph is compiled.
+widths from 64 on (`python -m bench.merge sources`); and how large a batch will be is
+not known when a graph is compiled.
 """
 
 import dataclasses
