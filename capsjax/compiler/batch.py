@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from capsjax.compiler.precision import common
 from capsjax.graph.declaration import Graph
 from capsjax.graph.errors import nearest
 from capsjax.graph.typed import TypedCapsule, TypedGraph
@@ -114,6 +115,7 @@ def _encode(
         for capsule in typed.capsules
         if isinstance(capsule, TypedCapsule)
     }
+    dtype = common(inputs) or jnp.result_type(float)
     encoded, faults = {}, []
     if size == 0:
         faults.append("batch size 0: the loss is a mean over at least one example")
@@ -122,18 +124,10 @@ def _encode(
         if name in targets:
             shape = (size, *shapes[name])
             try:
-                encoded[name] = encode_target(
-                    each.loss, targets[name], shape, _dtype(inputs)
-                )
+                encoded[name] = encode_target(each.loss, targets[name], shape, dtype)
             except ValueError as error:
                 faults.append(f"target of output {name!r}: {error}")
     return encoded, faults
-
-
-def _dtype(inputs: Arrays) -> Any:
-    """The type of targets: that of the inputs which are real numbers."""
-    real = [x for x in inputs.values() if jnp.issubdtype(x.dtype, jnp.floating)]
-    return jnp.result_type(*real) if real else jnp.result_type(float)
 
 
 def _require_mapping(typed: TypedGraph, given: Any) -> None:

@@ -10,6 +10,7 @@ normalization), one rule gives the gradients of both: it reads U, and Y is not k
 
 import collections
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable, Mapping
 
@@ -48,7 +49,11 @@ class Plan:
 
     def array(self, name: str, which: str) -> Array:
         """The array that a capsule's tensor is."""
-        return dict(self.same).get((name, which), (name, which))
+        return self._same.get((name, which), (name, which))
+
+    @functools.cached_property
+    def _same(self) -> dict[Array, Array]:
+        return dict(self.same)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -407,7 +407,7 @@ class _Walk:
             _expect(du, u_shape, f"capsule {name!r}: backward of {cap}")
             delta = du if delta is None else delta + du
         if delta is None or name not in self.wanted:
-            self._no_gradient(capsule)
+            self._no_gradient(capsule.name)
             self._merged(capsule, None)
             return
         self.deltas[name] = delta
@@ -421,7 +421,7 @@ class _Walk:
         names = [writing.name for writing in group.writings]
         d_written = {n: self.d_output.pop(n) for n in names if n in self.d_output}
         if not d_written or group.name not in self.wanted:
-            self._no_gradient(group)
+            self._no_gradient(group.name)
             return
         own = self.params.get(group.name, {})
         wanted = [name for name in group.sources if name in self.wanted]
@@ -444,7 +444,7 @@ class _Walk:
         d_last = {n: self.d_output.pop(n) for n in run.made if n in self.d_output}
         if not d_last or not self.wanted.issuperset(run.made):
             for name in run.members:
-                self._set_zero(name)
+                self._no_gradient(name)
             return
         outside = read_outside(run, program.plan)
         arrays = {array: self._array(*array) for array in outside}
@@ -580,11 +580,8 @@ class _Walk:
         there = self.d_output.get(name)
         self.d_output[name] = gradient if there is None else there + gradient
 
-    def _no_gradient(self, capsule: TypedCapsule | TypedGroup) -> None:
+    def _no_gradient(self, name: str) -> None:
         """No error reaches the capsule: its parameters' gradients are zero."""
-        self._set_zero(capsule.name)
-
-    def _set_zero(self, name: str) -> None:
         own = self.params.get(name)
         if own is not None:
             self.d_params[name] = jax.tree.map(jnp.zeros_like, own)
