@@ -31,6 +31,9 @@ from capsjax.caps.normalization import RmsNorm as rms_norm
 from capsjax.caps.pooling import AvgPool as avg_pool
 from capsjax.caps.pooling import GlobalAvgPool as global_avg_pool
 from capsjax.caps.pooling import MaxPool as max_pool
+from capsjax.caps.quantizing import Quantize as quantize
+from capsjax.caps.quantizing import Sign as sign
+from capsjax.caps.quantizing import Step as step
 from capsjax.caps.radial_basis import RadialBasis as radial_basis
 from capsjax.caps.response import LocalResponseNorm as local_response_norm
 from capsjax.caps.routing import Route as route
@@ -63,6 +66,7 @@ __all__ = [
     "multiply",
     "register_cap",
     "noise",
+    "quantize",
     "radial_basis",
     "relu",
     "rms_norm",
@@ -70,11 +74,13 @@ __all__ = [
     "scaled_tanh",
     "selu",
     "sigmoid",
+    "sign",
     "silu",
     "softmax",
     "softplus",
     "spatial_dropout",
     "squash",
     "standardize",
+    "step",
     "tanh",
 ]

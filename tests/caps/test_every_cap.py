@@ -44,6 +44,10 @@ EXAMPLES = [
     (caps.tanh(), (4,)),
     (caps.scaled_tanh(), (4,)),
     (caps.scaled_tanh(0.5, 2.0), (2, 3)),
+    (caps.step(), (2, 3)),
+    (caps.sign(), (4,)),
+    (caps.quantize(levels=4), (2, 4)),
+    (caps.quantize(2), (4,)),
     (caps.radial_basis(("#..", ".##", "###", "#.#")), (3,)),
     (caps.softmax(), (4,)),
     (caps.softmax(), (2, 3)),
@@ -230,6 +234,12 @@ def _gelu(cap, u):
     return u / 2 * (1 + np.vectorize(erf)(u / np.sqrt(2)))
 
 
+def _quantize(cap, u):
+    """The nearest of the levels, one number at a time."""
+    levels = np.linspace(0, 1, cap.levels)
+    return levels[np.argmin(np.abs(u[..., None] - levels), axis=-1)]
+
+
 def _radial_basis(cap, u):
     y = np.zeros((len(u), len(cap.centers)))
     for i, center in enumerate(cap.centers):
@@ -254,6 +264,9 @@ NUMPY: dict[str, Any] = {
     "sigmoid": lambda cap, u: 1 / (1 + np.exp(-u)),
     "tanh": lambda cap, u: np.tanh(u),
     "scaled_tanh": lambda cap, u: cap.scale * np.tanh(cap.steepness * u),
+    "step": lambda cap, u: (u > 0) * 1.0,
+    "sign": lambda cap, u: np.sign(u),
+    "quantize": _quantize,
     "radial_basis": _radial_basis,
     "softmax": lambda cap, u: _softmax(u),
     "log_softmax": lambda cap, u: np.log(_softmax(u)),
@@ -312,7 +325,10 @@ OUTPUT_ONLY = {
     *("relu", "leaky_relu", "elu", "selu", "softplus", "sigmoid", "tanh"),
     *("scaled_tanh", "softmax", "log_softmax"),
 }
-NOTHING = {"identity", "avg_pool", "global_avg_pool", "adaptive_avg_pool"}
+NOTHING = {
+    *("identity", "avg_pool", "global_avg_pool", "adaptive_avg_pool"),
+    *("step", "sign", "quantize"),
+}
 
 
 @every

@@ -107,6 +107,28 @@ def test_at_plus_and_minus_a_thousand(cap, values, slopes, dtype):
     np.testing.assert_allclose(auto[0], slopes, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.float64])
+@pytest.mark.parametrize(
+    "cap, values",
+    [
+        (caps.step(), [0, 0, 0, 1, 1, 1]),
+        (caps.sign(), [-1, 1, 1, 1, 1, 1]),
+        (caps.quantize(3), [0, 0, 0, 0, 1, 1]),
+        (caps.quantize(4), [0, 0, 0, 1 / 3, 2 / 3, 1]),
+        (caps.quantize(), [0, 0, 0, 64 / 255, 191 / 255, 1]),
+    ],
+    ids=str,
+)
+def test_at_jumps_and_between_them(cap, values, dtype):
+    """Halves are rounded to even; beyond 0 and 1, quantize is constant."""
+    u = jnp.asarray([[-1e3, -0.0, 0.0, 0.25, 0.75, 1e3]], dtype)
+    y, found, auto = everywhere(cap, u, jnp.ones((1, 6), dtype))
+    assert y.dtype == found.dtype == dtype
+    np.testing.assert_array_equal(y[0], jnp.asarray(values, dtype))
+    np.testing.assert_array_equal(found, 0)
+    np.testing.assert_array_equal(auto, 0)
+
+
 def test_softplus_keeps_small_slopes():
     """From Y alone, without cancellation: sigmoid(-30) = 9.36e-14."""
     u = jnp.asarray([[-30.0]])

@@ -98,6 +98,7 @@ ELSEWHERE = {
     "pass fold",
     *("cap equinox", "cap standardize", "cap dropout", "cap spatial_dropout"),
     *("cap drop_path", "cap noise", "cap scaled_tanh", "cap radial_basis"),
+    *("cap step", "cap sign", "cap quantize"),
     *("loss huber", "loss sum_squared_error"),
 }
 """Not drawn: the suites of records hold these kinds, test_batch_pass the pass."""
