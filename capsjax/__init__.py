@@ -6,10 +6,13 @@ whose backward pass is universal backpropagation (Li & Shan, arXiv 1805.03551).
 
 from typing import TYPE_CHECKING, Any
 
+from capsjax import backward as backward
 from capsjax import caps as caps
 from capsjax import losses as losses
 from capsjax import neural as neural
 from capsjax import weightings as weightings
+from capsjax.backward import BackwardRule as BackwardRule
+from capsjax.backward import register_backward as register_backward
 from capsjax.caps import Cap as Cap
 from capsjax.caps import register_cap as register_cap
 from capsjax.caps.layers import register_layer as register_layer
@@ -40,6 +43,7 @@ from capsjax.graph import learned as learned
 from capsjax.graph import load as load
 from capsjax.graph import save as save
 from capsjax.graph import share as share
+from capsjax.graph import with_backward as with_backward
 from capsjax.losses import Loss as Loss
 from capsjax.losses import register_loss as register_loss
 from capsjax.pretrained import from_keras as from_keras

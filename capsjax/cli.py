@@ -17,7 +17,7 @@ import jax
 import typer
 
 import capsjax as cj
-from capsjax.compiler.parameters import named_state_shapes
+from capsjax.compiler.state import named_state_shapes
 from capsjax.compiler.stored_step import stored_jit
 from capsjax.training.fit import fit_by
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from capsjax.compiler.network import Network, Params, State
-from capsjax.compiler.parameters import named_state_shapes
+from capsjax.compiler.state import named_state_shapes
 from capsjax.graph.errors import listing
 
 
@@ -123,8 +123,9 @@ class BoundNetwork(equinox.Module):
         return BoundNetwork(self.net, self.params, state, self.inference)
 
     def _carrying(self) -> str:
-        """Names of the capsules with running statistics."""
-        return listing(map(repr, named_state_shapes(self.net.program.typed)), 4)
+        """Names of the capsules that carry something from step to step."""
+        names = (name for name, *_ in named_state_shapes(self.net.program.typed))
+        return listing(map(repr, dict.fromkeys(names)), 4)
 
     def _inference(self) -> bool:
         if not isinstance(self.inference, bool):

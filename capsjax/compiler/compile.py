@@ -4,10 +4,11 @@ Graph --check, infer--> typed graph --passes--> typed graph --plan--> Program
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, get_args, overload, runtime_checkable
+from typing import Any, Literal, Protocol, overload, runtime_checkable
 
+from capsjax.backward import BackwardRule
 from capsjax.compiler.inference import Frozen, frozen_of
-from capsjax.compiler.network import Backward, Network
+from capsjax.compiler.network import Network
 from capsjax.compiler.passes import PIPELINE, Pass, run_passes
 from capsjax.compiler.plan import plan
 from capsjax.compiler.precision import Precision
@@ -17,10 +18,19 @@ from capsjax.compiler.residuals import parse_bytes
 from capsjax.compiler.tuning import tuned_stage
 from capsjax.compiler.verify import verify_rules
 from capsjax.compiler.verify_passes import require_losses
+from capsjax.graph.backward import (
+    apply_rules,
+    declared_rules,
+    given_rules,
+    without_rules,
+)
 from capsjax.graph.checks import check as check_graph
 from capsjax.graph.declaration import Graph
 from capsjax.graph.errors import GraphError
 from capsjax.graph.typed import TypedGraph
+
+Rule = BackwardRule | str
+Backward = Rule | Mapping[str | tuple[str, str], Rule]
 
 
 @runtime_checkable
@@ -36,7 +46,7 @@ class Typable(Protocol):
 def compile(
     graph: Graph | Typable,
     *,
-    backward: Backward = "exact",
+    backward: Backward | None = None,
     precision: Precision | None = None,
     passes: Sequence[Pass] = PIPELINE,
     memory_budget: int | str | None = None,
@@ -61,7 +71,7 @@ def compile(
 def compile(
     graph: Graph | Typable,
     *,
-    backward: Backward = "exact",
+    backward: Backward | None = None,
     mode: Literal["inference"] | None = None,
     params: Any = None,
     state: Any = None,
@@ -79,9 +89,14 @@ def compile(
     Args:
         graph: The declaration, from `cj.graph`, `cj.load` or `cj.zoo.graph`; or a
             neural network, or a model of one (`cj.neural`).
-        backward: "exact", the universal backpropagation of the paper as a custom VJP;
-            or "autodiff", the interpreter with JAX's own derivatives, which is slower
-            and also allows forward mode (`jax.jvp`, `jax.jacfwd`, `jax.linearize`).
+        backward: How error signals travel. Left out, as the graph declares it: exactly,
+            by the paper's universal backpropagation, where it declares no rules. Else a
+            backward rule for the whole graph, by name or as a record (`cj.backward`);
+            or rules by capsule, by `(source, capsule)` and, for all others, by "*".
+            They go before declared ones in the places where they act; "exact" acts
+            everywhere. Or "autodiff": the interpreter with JAX's own derivatives,
+            whatever is declared, which is slower and also allows forward mode
+            (`jax.jvp`, `jax.jacfwd`, `jax.linearize`).
         mode: "inference" for a program with these parameters inside, transformed for
             inference alone (see `Frozen`). Left out, a network.
         params: For inference: the parameters, as `init` of the network of this graph
@@ -111,10 +126,11 @@ def compile(
         The network, or the inference program.
 
     Raises:
-        GraphError: A kind's shape rule and its forward disagree.
+        GraphError: A kind's shape rule and its forward disagree; a backward rule is
+            unknown or does not fit; says where.
         CompilerError: A pass broke an invariant of the typed graph.
         TypeError: What is given is no graph; a pass is none.
-        ValueError: Unknown backward or mode; parameters or state that do not fit, or
+        ValueError: Unknown mode; parameters or state that do not fit, or
             are missing; precision that is none; a loss that can't be
             computed without a pass that is left out; a memory budget that is no number
             of bytes, or has no backward pass of ours to bound.
@@ -143,20 +159,16 @@ def compile(
             f"cj.compile takes a Graph, not {type(given).__name__}; make one with "
             "cj.graph(outputs...), cj.load(path) or cj.zoo.graph(name)"
         )
-    if backward not in get_args(Backward):
-        raise ValueError(
-            f"backward {backward!r} is unknown; expected one of {get_args(Backward)}"
-        )
     if not isinstance(precision, Precision | None):
         raise ValueError(
             f"precision {precision!r}; expected cj.Precision(...), such as "
             'cj.Precision("bfloat16")'
         )
     _check_mode(mode, backward, params, state)
-    if tune is not None and (mode is not None or backward != "exact"):
+    if tune is not None and (mode is not None or backward == "autodiff"):
         raise ValueError(
             "tune chooses algorithms of forward and backward; expected it without "
-            "mode and with backward='exact'"
+            "mode and without backward='autodiff'"
         )
     if isinstance(graph, Graph):
         typed, problems = check_graph(graph)
@@ -164,6 +176,8 @@ def compile(
             raise GraphError(graph.name, problems)
     else:
         typed = graph.typed()
+    if backward is not None:
+        typed = _with_rules(graph, typed, backward)
     if check:
         verify_rules(typed)
     stages = run_passes(typed, passes, observable=False, check=check)
@@ -176,8 +190,8 @@ def compile(
         budget = parse_bytes(memory_budget)
         if backward == "autodiff":
             raise ValueError(
-                'memory_budget needs backward="exact"; found "autodiff", where JAX '
-                "chooses what is kept"
+                'memory_budget needs a backward pass of ours; found "autodiff", where '
+                "JAX chooses what is kept"
             )
         if mode is not None:
             raise ValueError(
@@ -191,7 +205,24 @@ def compile(
     return net if mode is None else frozen_of(net, params, state, check)
 
 
-def _check_mode(mode: Any, backward: Backward, params: Any, state: Any) -> None:
+def _with_rules(
+    graph: Graph | Typable, typed: TypedGraph, backward: Backward
+) -> TypedGraph:
+    """The graph with the rules given in place of declared ones where they act."""
+    exact = without_rules(typed)
+    if backward == "autodiff":
+        return exact
+    given, problems = given_rules(typed, backward)
+    layers = [given]
+    if isinstance(graph, Graph):
+        layers.append(declared_rules(graph, typed))
+    typed, unfit = apply_rules(exact, layers)
+    if problems + unfit:
+        raise GraphError(typed.graph.name, problems + unfit)
+    return typed
+
+
+def _check_mode(mode: Any, backward: Any, params: Any, state: Any) -> None:
     if mode not in (None, "inference"):
         raise ValueError(f"mode {mode!r} is unknown; expected 'inference', or none")
     if mode is None and not (params is None and state is None):
@@ -205,7 +236,7 @@ def _check_mode(mode: Any, backward: Backward, params: Any, state: Any) -> None:
             'program; cure: cj.compile(graph, mode="inference", params=params, '
             "state=state)"
         )
-    if mode is not None and backward != "exact":
+    if mode is not None and backward is not None:
         raise ValueError(
             f'backward {backward!r} with mode="inference"; expected no backward: there '
             "are no parameters to differentiate by"

@@ -93,7 +93,7 @@ def explain(
         if made.backward == "autodiff":
             chosen = []
         noun, more = "network", [*chosen, *_by_jax_lines(made), "", *_plan_lines(made)]
-        if batch_size is not None and made.backward == "exact":
+        if batch_size is not None and made.backward != "autodiff":
             more += ["", str(made.memory(batch_size))]
     lines = [
         f"{noun} {made.graph.name!r}: {count_words(made.program.typed)}",
@@ -170,8 +170,23 @@ def _capsule_line(capsule: TypedCapsule, within: str) -> str:
     state = f"; carries {', '.join(carried)}" if carried else ""
     return (
         f"{name}: U {capsule.total_input} = {terms}{bias}; "
-        f"Y {capsule.output} = {capsule.cap}(U){state}"
+        f"Y {capsule.output} = {capsule.cap}(U){state}{_rules(capsule, within)}"
     )
+
+
+def _rules(capsule: TypedCapsule, within: str) -> str:
+    """The backward rules that act on a capsule and on the edges into it."""
+    found = []
+    if capsule.received is not None:
+        found.append(f"dL/dY by {capsule.received.rule}")
+    if capsule.backward is not None:
+        found.append(f"delta by {capsule.backward}")
+    found += [
+        f"back to {relative(edge.source, within)} by {edge.backward}"
+        for edge in capsule.edges
+        if edge.backward is not None
+    ]
+    return f"; {', '.join(found)}" if found else ""
 
 
 def _term(term: Term, within: str) -> str:

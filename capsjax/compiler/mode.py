@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from capsjax.graph.typed import TypedCapsule
+from capsjax.graph.typed import TypedCapsule, TypedEdge
 
 
 class Mode(NamedTuple):
@@ -24,7 +24,18 @@ class Mode(NamedTuple):
 
     def key_of(self, capsule: TypedCapsule) -> Any:
         """The capsule's own key, which depends on its name alone."""
-        if self.key is None or not self.train or not capsule.cap.draws:
+        return self._of(capsule) if capsule.cap.draws else None
+
+    def key_of_signal(self, capsule: TypedCapsule, edge: TypedEdge) -> Any:
+        """The key of an edge's backward rule: of the capsule, and the edge's number."""
+        own = self._of(capsule) if edge.backward.draws else None
+        if own is None:
+            return None
+        number = [each.key for each in capsule.edges].index(edge.key)
+        return jax.random.fold_in(jax.random.fold_in(own, zlib.crc32(b"edge")), number)
+
+    def _of(self, capsule: TypedCapsule) -> Any:
+        if self.key is None or not self.train:
             return None
         number = self.numbers.get(capsule.name)
         if number is None:

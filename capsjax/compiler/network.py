@@ -5,7 +5,7 @@ import functools
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,14 @@ from capsjax.compiler.passes import PIPELINE, Pass, Stage, run_passes
 from capsjax.compiler.plan import plan
 from capsjax.compiler.precision import Precision, cast, common
 from capsjax.compiler.program import Program
+from capsjax.compiler.state import (
+    check_state,
+    compiled_state,
+    initial_state,
+    named_state_shapes,
+    state_by_name,
+    state_shapes,
+)
 from capsjax.graph.errors import brief, listing
 from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import TypedGraph, TypedGroup
@@ -26,7 +34,6 @@ if TYPE_CHECKING:
     from capsjax.compiler.bound import BoundNetwork
     from capsjax.compiler.memory import Memory
 
-Backward = Literal["exact", "autodiff"]
 Params = dict[str, Any]
 State = dict[str, Any]
 Arrays = dict[str, jax.Array]
@@ -58,7 +65,7 @@ class Network:
         typed: The declaration with its shapes.
         stages: What each pass of the compiler made of it.
         program: The lowered program.
-        backward: "exact" or "autodiff".
+        backward: What was given to `cj.compile`: "autodiff", rules, or None.
         precision: The types of parameters, of the program and of outputs, if declared.
         passes: The passes that made the program.
     """
@@ -67,7 +74,7 @@ class Network:
     typed: TypedGraph
     stages: tuple[Stage, ...]
     program: Program
-    backward: Backward
+    backward: Any
     precision: Precision | None = None
     passes: tuple[Pass, ...] = PIPELINE
 
@@ -86,7 +93,7 @@ class Network:
         policy = self.precision
         dtype = jnp.result_type(policy.parameters if policy else float)
         wide = jnp.promote_types(dtype, jnp.float32)
-        state = parameters.initial_state(self._used, wide) | self.program.wiring()
+        state = initial_state(self._used, key, wide) | self.program.wiring()
         return parameters.initial_parameters(self._used, key, dtype), state
 
     def apply(
@@ -193,6 +200,9 @@ class Network:
     ) -> Arrays:
         """The error signals `delta_H = dL/dU_H` of every capsule, by name.
 
+        They are those that train the network: where backward rules act, what these
+        make of them.
+
         L is the total loss, a mean over the batch: the signal of one example is 1/B
         of what the example alone would give.
 
@@ -218,7 +228,7 @@ class Network:
         params, inputs = self._cast(params, inputs)
         if self.backward == "autodiff":
             named = parameters.by_name(self._used, params)
-            state = parameters.state_by_name(self._used, state)
+            state = state_by_name(self._used, state)
             found = interpreter.deltas(self.typed, named, state, inputs, targets, mode)
         else:
             program = self._observed
@@ -226,7 +236,7 @@ class Network:
             _, residuals = program.forward(params, state, inputs, targets, mode)
             given = frozenset(inputs)
             _, _, found = program.backward(
-                residuals, jnp.ones(()), {}, given, train, observe=True
+                residuals, jnp.ones(()), {}, given, mode, observe=True
             )
             for run in program.runs.values():
                 found |= run.split(found.pop(run.run.name, {}))
@@ -274,7 +284,7 @@ class Network:
         params, arrays = self._cast(params, take_inputs(self._used, inputs))
         if self.backward == "autodiff":
             named = parameters.by_name(self._used, params)
-            state = parameters.state_by_name(self._used, state)
+            state = state_by_name(self._used, state)
             found = interpreter.evaluate(self.typed, named, state, arrays, mode)
             total, output = found.total, found.output
         else:
@@ -340,7 +350,7 @@ class Network:
             ValueError: The state does not fit the network.
         """
         self._check_state(state)
-        return parameters.state_by_name(self._used, state)
+        return state_by_name(self._used, state)
 
     def state_from_named(self, named: Mapping[str, Any]) -> State:
         """State in compiled layout from state by name.
@@ -354,10 +364,10 @@ class Network:
         Raises:
             ValueError: All that is missing or of another shape, by name.
         """
-        expected = parameters.named_state_shapes(self._used)
-        parameters.check_state(self._used, named, expected)
+        expected = named_state_shapes(self._used)
+        check_state(self._used, named, expected)
         state = jax.tree.map(jnp.asarray, dict(named))
-        return parameters.compiled_state(self._used, state)
+        return compiled_state(self._used, state)
 
     def lower(
         self,
@@ -508,7 +518,7 @@ class Network:
         if self.backward == "autodiff":
             raise ValueError(
                 f"network {self.graph.name!r}: JAX chooses what is kept for "
-                'backward="autodiff"; expected backward="exact"'
+                'backward="autodiff"; expected another backward'
             )
         if dtype is None:
             dtype = self.precision.compute if self.precision else float
@@ -533,8 +543,8 @@ class Network:
         self._check_state(state)
 
     def _check_state(self, state: State) -> None:
-        expected = parameters.state_shapes(self._used)
-        parameters.check_state(self._used, state, expected)
+        expected = state_shapes(self._used)
+        check_state(self._used, state, expected)
         for group in self._used.groups:
             if not group.members:
                 self._check_wiring(group, state)
@@ -593,10 +603,10 @@ class Network:
     @functools.cached_property
     def _drawing(self) -> list[str]:
         """Names of the capsules that draw in training."""
-        drawing = [name for name, cap in self._used.caps.items() if cap.draws]
+        drawing = [capsule.name for capsule in self._used.alone if capsule.draws]
         for run in self._used.runs:
-            for own, cap in run.body.caps.items():
-                drawing += run.members[own] if cap.draws else ()
+            for capsule in run.body.alone:
+                drawing += run.members[capsule.name] if capsule.draws else ()
         return drawing
 
     @property
@@ -623,11 +633,11 @@ class Network:
         if self._observed.typed is self._used:
             return params, state
         named = dict(parameters.flatten(parameters.by_name(self._used, params)))
-        by_name = parameters.state_by_name(self._used, state)
+        by_name = state_by_name(self._used, state)
         typed = self._observed.typed
         return (
             parameters.compiled(typed, named),
-            parameters.compiled_state(typed, by_name),
+            compiled_state(typed, by_name),
         )
 
     def __repr__(self) -> str:
@@ -673,7 +683,7 @@ def differentiable(program: Program, train: bool) -> Callable[..., Any]:
         params, state, inputs, targets, key = jax.tree.map(_value, given)
         mode = Mode(train, key)
         result, residuals = program.forward(params, state, inputs, targets, mode)
-        return result, (residuals, inputs, key if wanted.targets else None, wanted)
+        return result, (residuals, inputs, key, wanted)
 
     def backward(saved, cotangents):
         residuals, inputs, key, wanted = saved
@@ -681,8 +691,9 @@ def differentiable(program: Program, train: bool) -> Callable[..., Any]:
         d_outputs = {n: d for n, d in d_outputs.items() if not _is_zero(d)}
         d_loss = None if _is_zero(d_loss) else d_loss
         asked = frozenset(inputs) if wanted.inputs else frozenset()
+        mode = Mode(train, key)
         d_params, d_inputs, _ = program.backward(
-            residuals, d_loss, d_outputs, asked, train
+            residuals, d_loss, d_outputs, asked, mode
         )
         all_inputs = {
             name: _input_gradient(array, d_inputs.get(name))
@@ -690,7 +701,6 @@ def differentiable(program: Program, train: bool) -> Callable[..., Any]:
         }
         d_targets = None
         if wanted.targets and d_loss is not None:
-            mode = Mode(train, key)
             d_targets = program.target_gradient(residuals, inputs, d_loss, mode)
         return d_params, None, all_inputs, d_targets, None
 
@@ -734,12 +744,12 @@ def _interpreted(
     mode: Mode = INFERENCE,
 ):
     named = parameters.by_name(used, params)
-    fixed = parameters.state_by_name(used, jax.lax.stop_gradient(state))
+    fixed = state_by_name(used, jax.lax.stop_gradient(state))
     loss, outputs, new = interpreter.run(typed, named, fixed, inputs, targets, mode)
     if mode.train:  # the interpreter evaluates what some pass may have dropped
-        carried = parameters.named_state_shapes(used)
+        carried = {name for name, *_ in named_state_shapes(used)}
         new = {name: own for name, own in new.items() if name in carried}
-        new = parameters.compiled_state(used, new)
+        new = compiled_state(used, new)
     return loss, outputs, _updated(state, new, mode)
 
 

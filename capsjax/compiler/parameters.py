@@ -6,20 +6,20 @@ group's parameters are stacked: B of its members, W of its "edges"; and so are t
 a run, those of all copies under the name of the body's capsule and the first one's
 keys. Weights of merged products stand side by side, under the first one's name. It is
 an ordinary pytree. Names do not depend on it: by name, parameters stand as
-if each capsule were alone. State is laid out, and named, alike.
+if each capsule were alone.
 """
 
 import functools
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from capsjax.graph.errors import brief, nearest
+from capsjax.graph.errors import nearest
 from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import (
     TypedCapsule,
@@ -115,59 +115,6 @@ def _apart(typed: TypedGraph, shapes: Mapping[Name, Shape]) -> dict[Name, Shape]
     return found
 
 
-def state_shapes(typed: TypedGraph) -> dict[str, dict[str, Shape]]:
-    """Shapes of what capsule functions carry from step to step, by capsule."""
-    found = {capsule.name: capsule.state_shapes for capsule in typed.alone}
-    for run in typed.runs:
-        for name, shapes in state_shapes(run.body).items():
-            found[name] = {key: (run.size, *shape) for key, shape in shapes.items()}
-    return {name: shapes for name, shapes in found.items() if shapes}
-
-
-def named_state_shapes(typed: TypedGraph) -> dict[str, dict[str, Shape]]:
-    """The same, whatever the layout."""
-    found = state_shapes(typed)
-    for run in typed.runs:
-        for own, shapes in state_shapes(run.body).items():
-            del found[own]
-            found |= dict.fromkeys(run.members[own], shapes)
-    return found
-
-
-def initial_state(typed: TypedGraph, dtype: Any) -> dict[str, Params]:
-    """What capsule functions carry before the first step, by capsule."""
-    found = {
-        capsule.name: capsule.cap.initial_state(capsule.total_input, dtype)
-        for capsule in typed.alone
-        if capsule.state_shapes
-    }
-    for run in typed.runs:
-        for name, own in initial_state(run.body, dtype).items():
-            found[name] = {k: jnp.stack([a] * run.size) for k, a in own.items()}
-    return found
-
-
-def state_by_name(typed: TypedGraph, state: Mapping[str, Any]) -> Params:
-    """State by name from that in compiled layout; wiring stays as it is."""
-    found = dict(state)
-    for run in typed.runs:
-        for own in state_shapes(run.body):
-            stacked = found.pop(own)
-            for at, name in enumerate(run.members[own]):
-                found[name] = {key: array[at] for key, array in stacked.items()}
-    return found
-
-
-def compiled_state(typed: TypedGraph, named: Mapping[str, Any]) -> Params:
-    """State in compiled layout from that by name, none missing."""
-    found = dict(named)
-    for run in typed.runs:
-        for own, shapes in state_shapes(run.body).items():
-            each = [found.pop(name) for name in run.members[own]]
-            found[own] = {key: jnp.stack([a[key] for a in each]) for key in shapes}
-    return found
-
-
 def named_shapes(typed: TypedGraph) -> dict[Name, Shape]:
     """The shape of every parameter by name, whatever the layout."""
     shapes = _apart(typed, parameter_shapes(typed))
@@ -202,9 +149,7 @@ def _pieces(typed: TypedGraph) -> Iterator[Piece]:
 def _pieces_of_run(run: TypedRun) -> Iterator[Piece]:
     shared = run.body.shared
     shapes = _apart(run.body, parameter_shapes(run.body))
-    edges = [(c.name, edge.key) for c in run.body.alone for edge in c.edges]
-    for at, keys in enumerate(run.keys):
-        key = dict(zip(edges, keys, strict=True))
+    for at, key in enumerate(edge_keys(run)):
         for own, shape in shapes.items():
             if own[0] in shared:
                 continue
@@ -212,6 +157,12 @@ def _pieces_of_run(run: TypedRun) -> Iterator[Piece]:
             if rest[0] == "W":
                 rest[1] = key[capsule, rest[1]]
             yield (run.members[capsule][at], *rest), shape, own, at
+
+
+def edge_keys(run: TypedRun) -> list[dict[tuple[str, str], str]]:
+    """For each copy, the keys of its edges, by the body's capsule and key."""
+    edges = [(c.name, edge.key) for c in run.body.alone for edge in c.edges]
+    return [dict(zip(edges, keys, strict=True)) for keys in run.keys]
 
 
 def _pieces_of_group(group: TypedGroup) -> Iterator[Piece]:
@@ -268,12 +219,14 @@ def initial_parameters(typed: TypedGraph, key: jax.Array, dtype: Any) -> Params:
             members = _initial_members if capsule.members else _initial_neurons
             arrays |= members(capsule, key, dtype)
         elif isinstance(capsule, TypedRun):
-            arrays |= _initial_copies(capsule, key, dtype)
+            arrays |= copies_of(
+                capsule, lambda each, numbers: _initial_own(each, key, dtype, numbers)
+            )
         else:
             arrays |= _initial_own(capsule, key, dtype)
     for name, (capsule, edge) in typed.shared.items():
         arrays[(name, "W")] = edge.weighting.initial(
-            _own_key(key, name, ""), edge.source_shape, capsule.cap.gain, dtype
+            own_key(key, name, ""), edge.source_shape, capsule.cap.gain, dtype
         )
     return compiled(typed, arrays)
 
@@ -285,51 +238,73 @@ def _initial_own(
     numbers: Mapping[str, Any] | None = None,
 ) -> dict[Name, jax.Array]:
     """A capsule's own parameters; with numbers for keys in place of the names."""
-
-    def own_key(edge: str) -> jax.Array:
-        if numbers is None:
-            return _own_key(key, capsule.name, edge)
-        return jax.random.fold_in(key, numbers[edge])
-
     arrays: dict[Name, jax.Array] = {}
     if capsule.bias_shape is not None:
         arrays[(capsule.name, "B")] = jnp.zeros(capsule.bias_shape, dtype)
     for edge in capsule.edges:
         if edge.weight_shape is not None and edge.weight is None:
             arrays[(capsule.name, "W", edge.key)] = edge.weighting.initial(
-                own_key(edge.key), edge.source_shape, capsule.cap.gain, dtype
+                own_key(key, capsule.name, edge.key, numbers),
+                edge.source_shape,
+                capsule.cap.gain,
+                dtype,
             )
     if capsule.cap_shapes:
-        own = capsule.cap.initial_parameters(own_key(""), capsule.total_input, dtype)
+        drawn = own_key(key, capsule.name, "", numbers)
+        own = capsule.cap.initial_parameters(drawn, capsule.total_input, dtype)
         arrays |= {(capsule.name, "cap", name): a for name, a in own.items()}
     return arrays
 
 
-def _initial_copies(run: TypedRun, key: jax.Array, dtype: Any) -> dict[Name, jax.Array]:
-    """What the capsules of all copies would be given if each stood alone, stacked."""
-    keys = np.array(run.keys, object).reshape(run.size, -1)
+def copies_of(
+    run: TypedRun, initial: Callable[[TypedCapsule, Mapping[str, Any]], Any]
+) -> dict[Name, jax.Array]:
+    """What the capsules of all copies would be given if each stood alone, stacked.
+
+    Args:
+        run: The run.
+        initial: `initial(capsule, numbers)` draws what is a capsule's own, with keys
+            made by `own_key` from the numbers.
+
+    Returns:
+        Arrays by the names of the body.
+    """
+    keys = edge_keys(run)
     arrays: dict[Name, jax.Array] = {}
-    at = 0
     for capsule in run.body.alone:
         names = run.members[capsule.name]
-        numbers = {"": [_number(name, "") for name in names]}
+        numbers: dict[str, list[int]] = {"": [_number(name, "") for name in names]}
         for edge in capsule.edges:
-            pairs = zip(names, keys[:, at], strict=True)
-            numbers[edge.key] = [_number(*pair) for pair in pairs]
-            at += 1
-        if capsule.parameter_count:
-            stacked = {k: np.array(each, np.uint32) for k, each in numbers.items()}
-            initial = functools.partial(_initial_own, capsule, key, dtype)
-            arrays |= jax.vmap(initial)(stacked)
+            own = [key[capsule.name, edge.key] for key in keys]
+            pairs = list(zip(names, own, strict=True))
+            numbers[edge.key] = [_number(name, key) for name, key in pairs]
+            numbers[feedback_of(edge.key)] = [
+                _number(name, feedback_of(key)) for name, key in pairs
+            ]
+        for output in capsule.feedback_shapes:
+            feedback = feedback_of(output)
+            own = [_number(name, feedback) for name in names]
+            numbers.setdefault(feedback, own)
+        stacked = {k: np.array(each, np.uint32) for k, each in numbers.items()}
+        arrays |= jax.vmap(functools.partial(initial, capsule))(stacked)
     return arrays
+
+
+def feedback_of(key: str) -> str:
+    """What the key of a backward rule's array is made from, beside the capsule."""
+    return f"feedback#{key}"
 
 
 def _number(capsule: str, edge: str) -> int:
     return zlib.crc32(f"{capsule}#{edge}".encode())
 
 
-def _own_key(key: jax.Array, capsule: str, edge: str) -> jax.Array:
-    return jax.random.fold_in(key, _number(capsule, edge))
+def own_key(
+    key: jax.Array, capsule: str, edge: str, numbers: Mapping[str, Any] | None = None
+) -> jax.Array:
+    """A key that depends on names alone; within a run, on numbers made from them."""
+    number = _number(capsule, edge) if numbers is None else numbers[edge]
+    return jax.random.fold_in(key, number)
 
 
 def _initial_members(
@@ -342,7 +317,7 @@ def _initial_members(
             arrays[name] = jnp.zeros(shape, dtype)
         else:
             cap = group.caps[group.cap_of[group.edge_targets[at]]]
-            own = _own_key(key, name[0], name[2])
+            own = own_key(key, name[0], name[2])
             arrays[name] = group.weighting.initial(own, group.unit, cap.gain, dtype)
     return arrays
 
@@ -365,12 +340,12 @@ def _initial_neurons(
     fan_in = np.bincount(group.edge_targets, minlength=group.size)
     gain = np.array([cap.gain for cap in group.caps])[group.cap_of]
     scale = (gain / np.sqrt(np.maximum(fan_in, 1)))[group.edge_targets]
-    drawn = jax.random.normal(_own_key(key, group.name, "edges"), shapes[1], dtype)
+    drawn = jax.random.normal(own_key(key, group.name, "edges"), shapes[1], dtype)
     return arrays | {weights: drawn * jnp.asarray(scale, dtype)}
 
 
 def flatten(params: Mapping[str, Any]) -> Iterator[tuple[Name, Any]]:
-    """Walks parameters by name.
+    """Walks parameters, or state, by name.
 
     Args:
         params: `{capsule: {"B": array, "W": {key: array}}}`.
@@ -384,7 +359,11 @@ def flatten(params: Mapping[str, Any]) -> Iterator[tuple[Name, Any]]:
             yield (capsule,), found
             continue
         for part, value in found.items():
-            if part in ("W", "cap") and isinstance(value, Mapping) and value:
+            if (
+                part in ("W", "cap", "feedback")
+                and isinstance(value, Mapping)
+                and value
+            ):
                 for key, weight in value.items():
                     yield (capsule, part, key), weight
             else:
@@ -420,7 +399,7 @@ def check_parameters(
             "parameters must be {capsule: {'B': array, 'W': {source: array}}}, as "
             f"net.init returns them, not {type(params).__name__}"
         )
-    given = {name: _shape(array) for name, array in flatten(params)}
+    given = {name: shape_of(array) for name, array in flatten(params)}
     faults = [
         f"{show(name)}: missing; expected shape {shape}"
         for name, shape in expected.items()
@@ -441,46 +420,18 @@ def check_parameters(
         graph = typed.graph.name
         if given.keys() == named_shapes(typed).keys() != expected.keys():
             faults = ["found parameters by name; cure: net.from_named(parameters)"]
-        if len(faults) > _MOST_FAULTS:
-            faults[_MOST_FAULTS:] = [f"... and {len(faults) - _MOST_FAULTS:,} more"]
-        lines = "\n    ".join(faults)
+        lines = "\n    ".join(some_faults(faults))
         raise ValueError(f"parameters do not fit network {graph!r}:\n    {lines}")
 
 
-def check_state(
-    typed: TypedGraph, state: Any, expected: Mapping[str, Mapping[str, Shape]]
-) -> None:
-    """Holds what capsule functions carry against what the network declares.
-
-    Args:
-        typed: The network.
-        state: State in compiled layout, or by name.
-        expected: `state_shapes` of the one, `named_state_shapes` of the other.
-
-    Raises:
-        ValueError: What is missing or of another shape, by name.
-    """
-    given = state if isinstance(state, Mapping) else {}
-    faults = []
-    for capsule, shapes in expected.items():
-        own = given.get(capsule)
-        found: Any = brief(own)
-        if isinstance(own, Mapping):
-            found = {k: _shape(a) for k, a in own.items()}
-        if found != shapes:
-            what = "missing" if own is None else f"found {found}"
-            faults.append(f"{capsule}: {what}; expected {shapes}")
-    if faults:
-        if len(faults) > _MOST_FAULTS:
-            faults[_MOST_FAULTS:] = [f"... and {len(faults) - _MOST_FAULTS:,} more"]
-        lines = "\n    ".join(faults)
-        raise ValueError(
-            f"state does not fit network {typed.graph.name!r}; pass on what "
-            f"net.init(key) and training return:\n    {lines}"
-        )
+def some_faults(faults: list[str]) -> list[str]:
+    """The first faults, and how many more there are."""
+    if len(faults) <= _MOST_FAULTS:
+        return faults
+    return [*faults[:_MOST_FAULTS], f"... and {len(faults) - _MOST_FAULTS:,} more"]
 
 
-def _shape(array: Any) -> Shape | str:
+def shape_of(array: Any) -> Shape | str:
     """The shape of an array or a number; of anything else, its type's name."""
     if hasattr(array, "shape") or isinstance(array, int | float):
         return jnp.shape(array)

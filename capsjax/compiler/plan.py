@@ -74,12 +74,33 @@ class RunPlan:
 
 
 def behind(typed: TypedGraph, names: Iterable[str]) -> frozenset[str]:
-    """What depends on parameters, or on the given inputs; these among it."""
-    found = set(names)
+    """What depends on parameters, or on the given inputs; these among it.
+
+    Backward rules cut what depends on them: where nothing is sent back over an edge, or
+    what is sent is not heard, the source has no need of the reader's error signal.
+    """
+    found, unheard = set(names), deaf(typed)
     for capsule in typed.capsules:
-        if capsule.learns or found.intersection(capsule.sources):
+        sources = capsule.sources
+        if isinstance(capsule, TypedCapsule):
+            sources = [edge.source for edge in capsule.edges if not _silent(edge)]
+        heard = (source for source in sources if source not in unheard)
+        if capsule.learns or not found.isdisjoint(heard):
             found.update((capsule.name, *capsule.made))
     return frozenset(found)
+
+
+def deaf(typed: TypedGraph) -> frozenset[str]:
+    """The capsules that do not hear what their readers send, in runs by last name."""
+    found = {c.name for c in typed.alone if c.received is not None}
+    for run in typed.runs:
+        inside = deaf(run.body)
+        found |= {last for own, last in run.last.items() if own in inside}
+    return frozenset(found)
+
+
+def _silent(edge: TypedEdge) -> bool:
+    return edge.backward is not None and edge.backward.silent
 
 
 def plan(typed: TypedGraph) -> Plan:
@@ -122,12 +143,22 @@ def backward_reads(
         for edge in capsule.edges:
             if edge.weight_shape is not None and edge.source not in scaled:
                 needed.append((edge.source, "Y"))
-        reads = [read for read in ("U", "Y") if read in capsule.cap.reads]
+            elif edge.backward is not None and "Y" in edge.backward.reads:
+                needed.append((edge.source, "Y"))
+        reads = [read for read in ("U", "Y") if read in function_reads(capsule)]
         if name in scaled:
             reads = ["U"]
         reads += ["U"] * (name in from_u) + ["Y"] * (name in from_y)
         needed += [(name, read) for read in reads]
     return found
+
+
+def function_reads(capsule: TypedCapsule) -> tuple[str, ...]:
+    """What going back through a capsule's function reads."""
+    rule = capsule.backward
+    if rule is not None and not rule.exact_within and not capsule.cap_shapes:
+        return ()
+    return capsule.cap.reads
 
 
 def _plan_run(run: TypedRun) -> RunPlan:
@@ -167,9 +198,15 @@ def _scaled(typed: TypedGraph) -> frozenset[str]:
         readers.update(edge.source for edge in capsule.edges)
         for term in capsule.terms:
             if isinstance(term, TypedEdge) and term.weight is None:
-                if isinstance(term.weighting, ChannelScale):
+                if isinstance(term.weighting, ChannelScale) and not term.backward:
                     scaled.add(term.source)
-    standardized = {n for n, c in typed.caps.items() if isinstance(c, caps.standardize)}
+    standardized = {
+        capsule.name
+        for capsule in typed.alone
+        if isinstance(capsule.cap, caps.standardize)
+        and capsule.backward is None
+        and capsule.received is None
+    }
     return frozenset(n for n in scaled & standardized if readers[n] == 1)
 
 

@@ -18,6 +18,9 @@ signal delta_H = dL/dU_H is, capsules taken in reverse topological order,
 
 Where a loss is paired with its cap, delta_H = dLoss/dU_H directly. The sum over P is
 complete when H's turn comes, since every reader of H stands behind it.
+
+A backward rule (`capsjax.backward`) takes the place of input_gradient on its edge, of
+backward at its capsule, or of the sum over P.
 """
 
 import dataclasses
@@ -28,15 +31,24 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from capsjax.backward.base import Crossing
 from capsjax.caps.base import Context
 from capsjax.compiler.bias import bias_gradient
 from capsjax.compiler.groups import GroupProgram
 from capsjax.compiler.merged import Gathering, part_of, place_of, weights_of
 from capsjax.compiler.mode import INFERENCE, Mode
-from capsjax.compiler.plan import Array, Plan, behind, read_outside
+from capsjax.compiler.plan import (
+    Array,
+    Plan,
+    behind,
+    deaf,
+    function_reads,
+    read_outside,
+)
 from capsjax.compiler.runs import Deferred, Keep, RunProgram
 from capsjax.graph.typed import (
     Concatenation,
+    Received,
     TypedCapsule,
     TypedEdge,
     TypedGraph,
@@ -170,8 +182,10 @@ class Program:
             context = context_of(capsule, params, state, mode)
             y, new, residual = capsule.cap.run(u, context)
             total[name], output[name], tensors.drawn[name] = u, y, residual
+            new |= _next_feedback(capsule, state) if mode.train else {}
             if new:
-                tensors.state[name] = jax.lax.stop_gradient(new)
+                own = {**state[name], **new}
+                tensors.state[name] = jax.lax.stop_gradient(own)
 
     def forward(
         self,
@@ -261,9 +275,10 @@ class Program:
         d_loss: Any,
         d_outputs: Arrays,
         wanted_inputs: frozenset[str] = frozenset(),
-        train: bool = False,
+        mode: Mode = INFERENCE,
         observe: bool = False,
         deferred: Collection[Deferred] = (),
+        errors: Mapping[str, jax.Array] = {},
     ):
         """The backward pass: the equations at the head of this file.
 
@@ -272,9 +287,11 @@ class Program:
             d_loss: Cotangent of the loss, or None.
             d_outputs: Cotangents of the outputs; names may be left out.
             wanted_inputs: Names of the inputs of which dL/dY is asked for.
-            train: Whether the forward pass was training.
+            mode: That of the forward pass.
             observe: Whether error signals are asked for within runs, too.
             deferred: Edges and biases whose gradients are left out.
+            errors: Of the body of a run: error signals of outputs outside, for rules
+                that send them straight.
 
         Returns:
             Gradients of the parameters (in their layout), of the inputs (by name), and
@@ -283,8 +300,7 @@ class Program:
         """
         *_, params, state, targets = residuals
         wanted_inputs -= self.typed.integers
-        mode = Mode(train)
-        walk = _Walk(self, residuals, d_outputs, wanted_inputs, mode, deferred)
+        walk = _Walk(self, residuals, d_outputs, wanted_inputs, mode, deferred, errors)
         losses = {each.output: each for each in self.typed.losses}
         for capsule in self.backwards(walk):
             with jax.named_scope(f"{capsule.name}/backward"):
@@ -312,11 +328,23 @@ class Program:
         return reversed(self.typed.capsules)
 
 
+def _next_feedback(capsule: TypedCapsule, state: Any) -> dict[str, Any]:
+    """What the capsule's backward rules carry to the next step, if that changes."""
+    new = {}
+    for edge in capsule.edges:
+        if edge.feedback_shape is not None:
+            feedback = state[capsule.name]["feedback"]
+            changed = edge.backward.next_feedback(feedback[edge.key])
+            if changed is not None:
+                new[edge.key] = changed
+    return {"feedback": {**state[capsule.name]["feedback"], **new}} if new else {}
+
+
 def context_of(capsule: TypedCapsule, params: Any, state: Any, mode: Mode) -> Context:
     """What the capsule's function is given beside U."""
     return Context(
         params.get(capsule.name, {}).get("cap", {}),
-        state[capsule.name] if capsule.state_shapes else {},
+        {key: state[capsule.name][key] for key in capsule.state_shapes},
         mode.key_of(capsule),
         mode.train,
     )
@@ -370,9 +398,12 @@ class _Walk:
         wanted_inputs: frozenset[str],
         mode: Mode,
         deferred: Collection[Deferred],
+        errors: Mapping[str, jax.Array],
     ):
         self.kept, self.drawn, self.params, self.state, _ = residuals
         self.mode = mode
+        self.errors = errors
+        self.deaf = deaf(program.typed)
         self.deferred = deferred
         self.same = dict(program.plan.same)
         self.wanted = program.plan.behind_parameters
@@ -394,17 +425,11 @@ class _Walk:
             delta = self._add_loss(capsule, loss, targets[name], d_loss)
         if name in self.d_scaled:
             delta = self._scaled(capsule)
+        if capsule.received is not None:
+            self._receive(capsule, capsule.received)
         d_output = self.d_output.pop(name, None)
         if d_output is not None and name in self.wanted:
-            u_shape = (d_output.shape[0], *capsule.total_input)
-            cap: Any = capsule.cap
-            u = self._array(name, "U") if "U" in cap.reads else None
-            y = self._array(name, "Y") if "Y" in cap.reads else None
-            context = context_of(capsule, self.params, self.state, self.mode)
-            du, d_own = cap.run_backward(
-                self.drawn[name], u, y, d_output, u_shape, context
-            )
-            _expect(du, u_shape, f"capsule {name!r}: backward of {cap}")
+            du, d_own = self._through(capsule, d_output)
             delta = du if delta is None else delta + du
         if delta is None or name not in self.wanted:
             self._no_gradient(capsule.name)
@@ -416,6 +441,40 @@ class _Walk:
         if d_own:
             self.d_params.setdefault(name, {})["cap"] = d_own
 
+    def _receive(self, capsule: TypedCapsule, received: Received) -> None:
+        """dL/dY from the error signals of outputs, sent straight."""
+        for output, _ in received.outputs:
+            error = self.deltas.get(output, self.errors.get(output))
+            if error is not None:
+                matrix = self.state[capsule.name]["feedback"][output]
+                rows = error.reshape(error.shape[0], -1)
+                sent = rows @ matrix.astype(error.dtype)
+                self._add(capsule.name, sent.reshape(-1, *capsule.output))
+
+    def _through(self, capsule: TypedCapsule, d_output: jax.Array) -> Any:
+        """dL/dU, and gradients of the function's own parameters, from dL/dY."""
+        name, rule = capsule.name, capsule.backward
+        cap: Any = capsule.cap
+        u_shape = (d_output.shape[0], *capsule.total_input)
+        reads = function_reads(capsule)
+        u = self._array(name, "U") if "U" in reads else None
+        y = self._array(name, "Y") if "Y" in reads else None
+        mode = self.mode._replace(key=None)  # what was drawn is kept
+        context = context_of(capsule, self.params, self.state, mode)
+
+        def exact(dy: jax.Array) -> Any:
+            return cap.run_backward(self.drawn[name], u, y, dy, u_shape, context)
+
+        place = f"capsule {name!r}"
+        if rule is None:
+            du, d_own = exact(d_output)
+            _expect(du, u_shape, f"{place}: backward of {cap}")
+        else:
+            du = rule.through(d_output, lambda dy: exact(dy)[0])
+            d_own = exact(d_output)[1] if capsule.cap_shapes else {}
+            _expect(du, u_shape, f"{place}: backward rule {rule}")
+        return du, d_own
+
     def visit_group(self, program: GroupProgram, tables: Any) -> None:
         group = program.group
         names = [writing.name for writing in group.writings]
@@ -424,7 +483,7 @@ class _Walk:
             self._no_gradient(group.name)
             return
         own = self.params.get(group.name, {})
-        wanted = [name for name in group.sources if name in self.wanted]
+        wanted = [name for name in group.sources if self._hears(name)]
         d_params, d_sources, signals = program.backward(
             own,
             tables,
@@ -442,13 +501,21 @@ class _Walk:
     def visit_run(self, program: RunProgram, observe: bool) -> None:
         run = program.run
         d_last = {n: self.d_output.pop(n) for n in run.made if n in self.d_output}
-        if not d_last or not self.wanted.issuperset(run.made):
+        errors = {**self.errors, **self.deltas}
+        direct = {
+            output
+            for capsule in run.body.alone
+            if capsule.received is not None
+            for output, _ in capsule.received.outputs
+        }
+        reached = d_last or not direct.isdisjoint(errors)
+        if not reached or not self.wanted.issuperset(run.made):
             for name in run.members:
                 self._no_gradient(name)
             return
         outside = read_outside(run, program.plan)
         arrays = {array: self._array(*array) for array in outside}
-        wanted = self.wanted.intersection(run.constants)
+        wanted = frozenset(filter(self._hears, run.sources))
         d_params, d_read, signals = program.backward(
             self.params,
             self.state,
@@ -458,14 +525,15 @@ class _Walk:
             wanted,
             self.mode,
             observe,
+            errors,
         )
         for name in program.body.typed.shared:
             self._add_shared(name, d_params.pop(name)["W"])
         self.d_params.update(d_params)
         for each in run.carried:
-            if each.source in self.wanted:
+            if each.source in wanted:
                 self._send(each.source, d_read[each.slot])
-        for name in wanted:
+        for name in wanted.intersection(run.constants):
             self._send(name, d_read[name])
         self.deltas[run.name] = signals
 
@@ -479,7 +547,7 @@ class _Walk:
             return (factor * pair.gradient(read, target)).astype(read.dtype)
         gradient = loss.gradient(read, target)
         _expect(gradient, read.shape, f"output {name!r}: gradient of {loss}")
-        self._send(name, (factor * gradient).astype(read.dtype))
+        self._add(name, (factor * gradient).astype(read.dtype))
         return None
 
     def _edges(self, capsule: TypedCapsule, delta: jax.Array) -> None:
@@ -507,7 +575,7 @@ class _Walk:
                 self._add_shared(term.weight, gradient)
             elif w is not None:
                 weights[term.key] = self._weight_gradient(capsule, term, delta, w)
-            if term.source in self.wanted:
+            if self._hears(term.source):
                 self._send_back(capsule, term, delta, w)
         if weights:
             found["W"] = weights
@@ -541,7 +609,7 @@ class _Walk:
                     continue
                 gradient = self._weight_gradient(capsule, each, signal, w)
                 gradients.append(gradient)
-                if each.source in self.wanted:
+                if self._hears(each.source):
                     self._send_back(capsule, each, signal, w)
             if gradients:
                 joined = jnp.concatenate(gradients, axis=-1)
@@ -561,9 +629,22 @@ class _Walk:
 
     def _send_back(self, capsule, edge: TypedEdge, delta, w) -> None:
         shape = (delta.shape[0], *edge.source_shape)
-        gradient = edge.weighting.input_gradient(w, delta, shape)
         place = f"capsule {capsule.name!r}, edge from {edge.source!r}"
-        _expect(gradient, shape, f"{place}: input_gradient of {edge.weighting}")
+        rule = edge.backward
+        if rule is None:
+            gradient = edge.weighting.input_gradient(w, delta, shape)
+            _expect(gradient, shape, f"{place}: input_gradient of {edge.weighting}")
+        elif rule.silent:
+            return
+        else:
+            feedback = None
+            if edge.feedback_shape is not None:
+                feedback = self.state[capsule.name]["feedback"][edge.key]
+            y = self._array(edge.source, "Y") if "Y" in rule.reads else None
+            key = self.mode.key_of_signal(capsule, edge)
+            crossing = Crossing(edge.weighting, shape, feedback)
+            gradient = rule.signal(delta, w, y, key, crossing)
+            _expect(gradient, shape, f"{place}: backward rule {rule}")
         self._send(edge.source, gradient)
 
     def _split(self, term: Concatenation, delta: jax.Array) -> None:
@@ -571,12 +652,20 @@ class _Walk:
         start = 0
         for edge in term.edges:
             end = start + edge.source_shape[term.axis]
-            if edge.source in self.wanted:
+            if self._hears(edge.source):
                 part = jax.lax.slice_in_dim(delta, start, end, axis=term.axis + 1)
                 self._send(edge.source, part)
             start = end
 
+    def _hears(self, name: str) -> bool:
+        """Whether a source needs what its readers send, and takes it."""
+        return name in self.wanted and name not in self.deaf
+
     def _send(self, name: str, gradient: jax.Array) -> None:
+        if name not in self.deaf:
+            self._add(name, gradient)
+
+    def _add(self, name: str, gradient: jax.Array) -> None:
         there = self.d_output.get(name)
         self.d_output[name] = gradient if there is None else there + gradient
 

@@ -25,8 +25,6 @@ from capsjax.compiler.runs import Deferred, Keep
 from capsjax.compiler.segmented_runs import SegmentedRun
 from capsjax.graph.typed import TypedCapsule, TypedGroup, TypedRun
 
-_KEY = ("", "key")  # no capsule is called so
-
 
 @dataclasses.dataclass(frozen=True)
 class ChosenProgram(Program):
@@ -60,19 +58,15 @@ class ChosenProgram(Program):
         arrays = [array for array in self.choice.kept if array[1] != RESIDUAL]
         kept: dict[Any, Any] = self.taken(tensors, tuple(arrays))
         kept |= {(name, "Y"): inputs[name] for name, _ in self.typed.inputs}
-        if mode.key is not None:
-            kept[_KEY] = mode.key
         return kept, drawn, params, state, targets
 
     def backwards(self, walk: Any) -> Iterator[TypedCapsule | TypedGroup | TypedRun]:
         walk.kept, walk.drawn = dict(walk.kept), dict(walk.drawn)
-        key = walk.kept.pop(_KEY, None)
         given = {name: walk.kept[name, "Y"] for name, _ in self.typed.inputs}
         for segment in reversed(self.choice.segments):
             made: list[Any] = []
             if segment.again:
-                mode = walk.mode._replace(key=key)
-                made = self._compute_again(walk, segment.again, given, mode)
+                made = self._compute_again(walk, segment.again, given)
             yield from reversed(self.typed.capsules[segment.start : segment.stop])
             for array in made:
                 del walk.kept[array]
@@ -84,13 +78,13 @@ class ChosenProgram(Program):
         walk: Any,
         numbers: tuple[int, ...],
         inputs: dict[str, jax.Array],
-        mode: Mode,
     ) -> list[Any]:
         """Runs capsules again, from what is kept; returns the arrays there are now."""
         later = later_than(walk.signals())
         tensors = Tensors({}, {}, {}, {}, {})
         inputs = {name: later(array) for name, array in inputs.items()}
         ready = {(name, "Y"): array for name, array in inputs.items()}
+        mode = walk.mode
         if mode.key is not None:
             mode = mode._replace(key=later(mode.key))
         made = []
@@ -183,16 +177,16 @@ class BudgetedProgram(Program):
         d_loss: Any,
         d_outputs: Any,
         wanted_inputs: frozenset[str] = frozenset(),
-        train: bool = False,
+        mode: Mode = INFERENCE,
         observe: bool = False,
         deferred: Collection[Deferred] = (),
+        errors: Mapping[str, jax.Array] = {},
     ):
         kept, _, params, *_ = residuals
         inputs = {name: kept[name, "Y"] for name, _ in self.typed.inputs}
-        chosen = self._chosen(params, inputs, train)
-        return chosen.backward(
-            residuals, d_loss, d_outputs, wanted_inputs, train, observe, deferred
-        )
+        chosen = self._chosen(params, inputs, mode.train)
+        more = wanted_inputs, mode, observe, deferred, errors
+        return chosen.backward(residuals, d_loss, d_outputs, *more)
 
     def _chosen(self, params: Any, inputs: Any, train: bool) -> ChosenProgram:
         given = {name: inputs[name] for name, _ in self.typed.inputs}

@@ -28,7 +28,7 @@ import numpy as np
 
 from capsjax.compiler.bias import bias_gradient
 from capsjax.compiler.mode import Mode
-from capsjax.compiler.plan import Array, RunPlan
+from capsjax.compiler.plan import Array, RunPlan, deaf
 from capsjax.graph.typed import TypedEdge, TypedRun
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class RunProgram:
                 np.uint32,
             )
             for capsule in self.body.typed.alone
-            if capsule.cap.draws
+            if capsule.draws
         }
 
     def _own(self, tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,6 +142,7 @@ class RunProgram:
         wanted: frozenset[str],
         mode: Mode,
         observe: bool,
+        errors: Mapping[str, jax.Array],
     ) -> tuple[dict[str, Any], Arrays, dict[str, Any]]:
         """All copies, from the last one back.
 
@@ -152,9 +153,10 @@ class RunProgram:
             read: Kept arrays of the whole network: Y of what the run reads alike, and
                 of what it hands on.
             d_last: dL/dY of what the last copy hands on, by name; some may be missing.
-            wanted: Constants whose gradient is asked for.
+            wanted: Sources whose gradient is asked for.
             mode: Training or inference.
             observe: Whether the error signals are asked for.
+            errors: Error signals outside, for rules that send them straight.
 
         Returns:
             Gradients of the parameters, in their layout, shared weights among them;
@@ -163,33 +165,49 @@ class RunProgram:
         """
         run, body = self.run, self.body
         names = run.last
-        some = next(iter(d_last.values()))
+        some = next(iter((*d_last.values(), *errors.values())))
 
         shapes = dict(run.body.inputs)
 
         def zeros(name: str) -> jax.Array:
             return jnp.zeros((some.shape[0], *shapes[name]), some.dtype)
 
-        last = {each.slot: d_last.get(names[each.output]) for each in run.carried}
+        # What is neither heard in a copy nor asked for outside is not carried.
+        unheard = deaf(run.body)
+        carried = [
+            each
+            for each in run.carried
+            if each.output not in unheard or each.source in wanted
+        ]
+        last = {each.slot: d_last.get(names[each.output]) for each in carried}
         back = {slot: zeros(slot) if d is None else d for slot, d in last.items()}
         shared = self._shared(params)
         constants = {a: array for a, array in read.items() if a[0] in run.constants}
-        sums = {name: zeros(name) for name in wanted}
+        sums = {name: zeros(name) for name in wanted.intersection(run.constants)}
         totals = jax.tree.map(jnp.zeros_like, shared)
         handed = {e.slot: read[names[e.output], "Y"] for e, _ in self.plan.handed}
-        asked = wanted | {each.slot for each in run.carried}
+        asked = frozenset({*sums, *back})
 
         def copy(stacks: Mapping[Array, Any], handed: Arrays, carry: Any, own: Any):
             back, sums, totals = carry
-            number, params, state, (arrays, drawn) = own
+            number, (params, state, numbers), (arrays, drawn) = own
             arrays = dict(zip(self.plan.stacked, arrays, strict=True)) | constants
             for each, array in self.plan.handed:
                 stack = stacks[each.slot, "Y"]
                 arrays[array] = _following(stack, handed[each.slot], number)
             residuals = arrays, drawn, {**params, **shared}, state, None
-            d_outputs = {e.output: back[e.slot] for e in run.carried}
+            d_outputs = {
+                e.output: back[e.slot] for e in carried if e.output not in unheard
+            }
             d_params, d_inputs, signals = body.backward(
-                residuals, None, d_outputs, asked, mode.train, observe, deferred
+                residuals,
+                None,
+                d_outputs,
+                asked,
+                mode._replace(numbers=numbers),
+                observe,
+                deferred,
+                errors,
             )
             if not observe:
                 signals = {n: d for n, d in signals.items() if n in read_later}
@@ -254,7 +272,7 @@ class RunProgram:
         Returns:
             What the first copy carries on; and stacked gradients and error signals.
         """
-        own = jnp.arange(self.run.size), self._own(params), self._own(state), kept
+        own = jnp.arange(self.run.size), self.own(params, state), kept
         one = functools.partial(copy, self.stacks(kept), handed)
         return jax.lax.scan(one, carry, own, reverse=True)
 

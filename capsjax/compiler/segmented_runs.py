@@ -32,13 +32,11 @@ class _Kept(NamedTuple):
         starts: What each group that is computed again is given, stacked.
         others: What the other copies keep, stacked.
         constants: Y of what all copies read alike, by name.
-        key: The random key of the forward pass.
     """
 
     starts: Arrays
     others: Any
     constants: Arrays
-    key: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +81,7 @@ class SegmentedRun(RunProgram):
         names = self.run.last
         found = {names[e.output]: last[e.slot] for e in self.run.carried}
         constants = {name: output[name] for name in self.run.constants}
-        return found, new, _Kept(starts, others, constants, mode.key)
+        return found, new, _Kept(starts, others, constants)
 
     def walk_back(
         self,
@@ -96,7 +94,6 @@ class SegmentedRun(RunProgram):
         mode: Mode,
     ) -> Any:
         own, head = self.own(params, state), self._head
-        mode = mode._replace(key=kept.key)
         again = _numbered(self.copy(params, kept.constants, mode, "residuals"), own)
 
         def back(carry: Any, residuals: Any, handed: Arrays, numbers: jax.Array) -> Any:
@@ -106,8 +103,7 @@ class SegmentedRun(RunProgram):
             def one(carry: Any, given: Any):
                 carry, written = carry
                 place, number, residuals = given
-                params, state, _ = _at(own, number)
-                given = place, params, state, residuals
+                given = place, _at(own, number), residuals
                 carry, (found, _) = copy(stacks, handed, carry, given)
                 written = jax.tree.map(
                     lambda a, b: jax.lax.dynamic_update_index_in_dim(a, b, number, 0),

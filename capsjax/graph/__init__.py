@@ -19,6 +19,7 @@ from capsjax.graph.declaration import edge as edge
 from capsjax.graph.declaration import input as input
 from capsjax.graph.declaration import learned as learned
 from capsjax.graph.declaration import share as share
+from capsjax.graph.declaration import with_backward as with_backward
 from capsjax.graph.document import canonical as canonical
 from capsjax.graph.document import from_document as from_document
 from capsjax.graph.document import graph as graph

@@ -6,6 +6,7 @@ whose parts are not understood.
 
 from collections import Counter
 
+from capsjax.graph.backward import apply_rules, declared_rules
 from capsjax.graph.declaration import Graph
 from capsjax.graph.errors import (
     NAMELESS,
@@ -48,7 +49,8 @@ def check(graph: Graph) -> tuple[TypedGraph, list[Problem]]:
         problems += _check_connected(sources, len(unread))
     problems += _check_outputs(graph, sources) + _check_losses(graph, sources)
     typed, more = infer(graph, order)
-    return typed, problems + more
+    typed, unfit = apply_rules(typed, [declared_rules(graph, typed)])
+    return typed, problems + more + unfit
 
 
 def _check_names(graph: Graph) -> list[Problem]:

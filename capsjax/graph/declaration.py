@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from capsjax.graph.kinds import (
+    BACKWARDS,
     CAPS,
     LOSSES,
     WEIGHTINGS,
+    BackwardKind,
     CapKind,
     Kind,
     LossKind,
@@ -55,12 +57,14 @@ class Edge:
         key: Name of the source as it is written where the edge is declared, inside a
             block; parameters are named by it. None where that is the source's name.
         weight: Name of W, if other edges share it.
+        backward: How the error signal travels back over it, if that is declared.
     """
 
     source: str
     weighting: WeightingKind
     key: str | None = None
     weight: str | None = None
+    backward: BackwardKind | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +75,7 @@ class Capsule:
     edges: tuple[Edge, ...]
     cap: CapKind
     bias: Bias
+    backward: BackwardKind | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +109,7 @@ class Graph:
         capsules: The others, in the order declared, those of blocks among them.
         outputs: Names of the capsules whose Y is asked for.
         losses: Output name and loss, in the order declared.
+        backward: How error signals travel where nothing nearer says it.
         notes: Free metadata as JSON text: never affects meaning or equality.
         declared: Blocks and their uses as JSON text; empty where there are none.
         uses: Every copy of a block, outer ones before those inside.
@@ -114,6 +120,7 @@ class Graph:
     capsules: tuple[Capsule, ...]
     outputs: tuple[str, ...]
     losses: tuple[tuple[str, LossKind], ...] = ()
+    backward: BackwardKind | None = None
     notes: str = dataclasses.field(default="{}", compare=False, repr=False)
     declared: str = dataclasses.field(default="", repr=False)
     uses: tuple[Use, ...] = dataclasses.field(default=(), compare=False, repr=False)
@@ -146,6 +153,7 @@ class Node:
     bias: "Bias | Parameter" = "channel"
     dtype: Numbers = "float"
     learned: bool = False
+    backward: "BackwardKind | Parameter | str | None" = None
 
     @property
     def sources(self) -> "tuple[Node, ...]":
@@ -185,6 +193,7 @@ class Incoming:
     source: Node
     weighting: WeightingKind
     weight: "str | Parameter | None" = None
+    backward: "BackwardKind | Parameter | str | None" = None
 
 
 def input(name: str, shape: tuple[int, ...], dtype: Numbers = "float") -> Node:
@@ -271,6 +280,43 @@ def share(edge: Incoming, weight: str) -> Incoming:
     return dataclasses.replace(edge, weight=weight)
 
 
+def with_backward(edge: Incoming, rule: "BackwardKind | Parameter | str") -> Incoming:
+    """Says how the error signal travels back over an edge.
+
+    Args:
+        edge: An edge, such as `cj.matmul(x, 10)`.
+        rule: A backward rule: a name, or `cj.backward.NAME(settings)`.
+
+    Returns:
+        The edge.
+
+    Raises:
+        TypeError: The first argument is no edge, or the rule is neither a name nor a
+            record.
+
+    Example:
+        >>> import capsjax as cj
+        >>> x = cj.input("x", (8,))
+        >>> h = cj.capsule("h", cj.matmul(x, 4), cap="tanh")
+        >>> halved = cj.with_backward(cj.matmul(h, 2), cj.backward.scale(0.5))
+        >>> net = cj.compile(cj.graph(cj.capsule("y", halved)))
+    """
+    if not isinstance(edge, Incoming):
+        raise TypeError(
+            "cj.with_backward takes an edge, such as cj.matmul(source, 10), not "
+            f"{edge!r}"
+        )
+    require_rule(rule, f"the edge from {edge.source.name!r}")
+    return dataclasses.replace(edge, backward=rule)
+
+
+def require_rule(rule: Any, place: str) -> None:
+    """Raises `TypeError` unless it is a backward rule that a document can name."""
+    if not isinstance(rule, str | Parameter):
+        example = 'cj.backward.scale(0.5), or a name, "stop"'
+        _require_record(rule, BACKWARDS, f"{place}: a backward rule", example)
+
+
 def edge(source: Node, weighting: WeightingKind) -> Incoming:
     """Declares a weighted edge with a registered weighting operation.
 
@@ -310,6 +356,7 @@ def capsule(
     *incoming: Incoming,
     cap: "CapKind | Parameter | str" = "identity",
     bias: "Bias | Parameter" = "channel",
+    backward: "BackwardKind | Parameter | str | None" = None,
 ) -> Node:
     """Declares a capsule, `Y = cap(sum of W (x) Y_in + B)`.
 
@@ -319,6 +366,9 @@ def capsule(
         cap: The capsule function: a name, or `cj.caps.NAME(settings)`.
         bias: `"full"`, a tensor of U's shape, as in the paper; `"channel"`, one
             number per entry of the last axis; `None`, no bias.
+        backward: How error signals travel here, exactly if left out: a name, or
+            `cj.backward.NAME(settings)`. A rule that acts on edges holds for all edges
+            into the capsule that it fits.
 
     Returns:
         A node to be the source of further edges.
@@ -344,7 +394,9 @@ def capsule(
     if not isinstance(cap, str | Parameter):
         what = f"capsule {name!r}: a capsule function"
         _require_record(cap, CAPS, what, 'cj.caps.route(3), or a name, "relu"')
-    return Node(name, incoming=incoming, cap=cap, bias=bias)
+    if backward is not None:
+        require_rule(backward, f"capsule {name!r}")
+    return Node(name, incoming=incoming, cap=cap, bias=bias, backward=backward)
 
 
 def reachable(outputs: tuple[Node, ...]) -> list[Node]:
@@ -375,19 +427,24 @@ def capsule_document(node: Node) -> dict[str, Any]:
     """A node as it stands in the document."""
     return {
         "name": node.name,
-        "from": [
-            edge_document(each.source.name, each.weighting, each.weight)
-            for each in node.incoming
-        ],
+        "from": [edge_document(each.source.name, each) for each in node.incoming],
         "cap": kind_document(node.cap),
         "bias": plain_value(node.bias),
+        **backward_document(node.backward),
     }
 
 
-def edge_document(source: str, weighting: WeightingKind, weight: Any) -> dict[str, Any]:
+def edge_document(source: str, edge: Incoming | Edge) -> dict[str, Any]:
     """An edge as it stands in the document."""
-    form = {"source": source, **kind_document(weighting)}
-    return form if weight is None else form | {"weight": plain_value(weight)}
+    form = {"source": source, **kind_document(edge.weighting)}
+    if edge.weight is not None:
+        form["weight"] = plain_value(edge.weight)
+    return form | backward_document(edge.backward)
+
+
+def backward_document(rule: Any) -> dict[str, Any]:
+    """A backward rule as it stands in an object of the document, if there is one."""
+    return {} if rule is None else {"backward": kind_document(rule)}
 
 
 def kind_document(kind: "Kind | Parameter | str") -> dict[str, Any]:

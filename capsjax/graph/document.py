@@ -20,20 +20,24 @@ from capsjax.graph.declaration import (
     Graph,
     Input,
     Node,
+    backward_document,
     edge_document,
     input_document,
     kind_document,
     losses_document,
     reachable,
+    require_rule,
     sinks,
 )
 from capsjax.graph.errors import GraphError, Problem, brief
 from capsjax.graph.expansion import Expansion, expand
 from capsjax.graph.faults import validate
 from capsjax.graph.kinds import (
+    BACKWARDS,
     CAPS,
     LOSSES,
     WEIGHTINGS,
+    BackwardKind,
     LossKind,
     Registry,
     kind_fields,
@@ -49,6 +53,7 @@ def graph(
     *outputs: Node,
     name: str = "network",
     losses: Mapping[str, LossKind | str] | None = None,
+    backward: BackwardKind | str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Graph:
     """Declares a graph: everything that the given capsules reach backwards.
@@ -58,6 +63,8 @@ def graph(
         name: What the network is called.
         losses: For outputs by name, a loss: `"cross_entropy"`, or
             `cj.losses.cross_entropy(weight=0.5)`.
+        backward: How error signals travel, exactly if left out: a backward rule by
+            name, or `cj.backward.NAME(settings)`, for every place that it fits.
         metadata: Free notes, kept in the document, without effect on meaning.
 
     Returns:
@@ -77,6 +84,8 @@ def graph(
     Source: Li & Shan, arXiv 1805.03551, section 3.
     """
     _require_outputs(outputs, name)
+    if backward is not None:
+        require_rule(backward, "cj.graph")
     nodes = reachable(outputs)
     blocks = blocks_document(nodes)
     return from_document(
@@ -88,6 +97,7 @@ def graph(
             "capsules": entries(nodes),
             "outputs": [node.name for node in outputs],
             "losses": losses_document(losses or {}),
+            **backward_document(backward),
             "metadata": dict(metadata or {}),
         }
     )
@@ -182,6 +192,7 @@ def to_document(graph: Graph) -> dict[str, Any]:
         **_declaration(graph),
         "outputs": list(graph.outputs),
         "losses": losses_document(dict(graph.losses)),
+        **backward_document(graph.backward),
     }
     return document | ({"metadata": graph.metadata} if graph.metadata else {})
 
@@ -224,14 +235,16 @@ def _upgrade(document: Any) -> tuple[Any, list[Problem]]:
 def build(form: Any, expansion: Expansion) -> Graph:
     """The graph of a validated document; edges and capsules that are alike share."""
     weightings, caps = _Records(WEIGHTINGS), _Records(CAPS)
+    rules = _Records(BACKWARDS)
     plain_cap = {"kind": "identity"}
     capsules = tuple(
         [
             Capsule(
                 each["name"],
-                tuple([_edge(e, weightings) for e in each["from"]]),
+                tuple([_edge(e, weightings, rules) for e in each["from"]]),
                 caps.get(each.get("cap", plain_cap)),
                 each.get("bias", "channel"),
+                rules.optional(each.get("backward")),
             )
             for each in form["capsules"]
         ]
@@ -245,14 +258,16 @@ def build(form: Any, expansion: Expansion) -> Graph:
         capsules,
         tuple(form.get("outputs") or sinks(capsules)),
         tuple((name, losses.get(x)) for name, x in form.get("losses", {}).items()),
+        rules.optional(form.get("backward")),
         json.dumps(form.get("metadata", {}), sort_keys=True),
         uses=tuple(expansion.uses),
     )
 
 
-def _edge(form: dict[str, Any], weightings: "_Records") -> Edge:
+def _edge(form: dict[str, Any], weightings: "_Records", rules: "_Records") -> Edge:
     source, weight = form.pop("source"), form.pop("weight", None)
-    return Edge(source, weightings.get(form), None, weight)
+    rule = rules.optional(form.pop("backward", None))
+    return Edge(source, weightings.get(form), None, weight, rule)
 
 
 def _with_keys(capsule: Capsule, keys: list[str]) -> Capsule:
@@ -306,7 +321,8 @@ def _short(entry: Any, blocks: Any) -> Any:
     found["from"] = [_short_kind(each, WEIGHTINGS) for each in entry["from"]]
     cap, bias = _short_kind(entry.get("cap", _PLAIN), CAPS), entry.get("bias", _BIAS)
     found |= {"cap": cap} if cap != _PLAIN else {}
-    return found | ({"bias": bias} if bias != _BIAS else {})
+    found |= {"bias": bias} if bias != _BIAS else {}
+    return found | _short_rule(entry)
 
 
 _PLAIN, _BIAS = {"kind": "identity"}, "channel"
@@ -317,11 +333,18 @@ def _short_kind(form: Any, registry: Registry[Any]) -> Any:
         return form  # a parameter stands in its place
     fields = kind_fields(registry[form["kind"]])
     head = {key: form[key] for key in ("source", "weight", "kind") if key in form}
-    return head | {
+    own = {
         field.name: form[field.name]
         for field in fields
         if field.name in form and form[field.name] != field.default
     }
+    return head | own | _short_rule(form)
+
+
+def _short_rule(form: Any) -> Any:
+    """The backward rule of an edge or a capsule, if there is one."""
+    rule = form.get("backward")
+    return {} if rule is None else {"backward": _short_kind(rule, BACKWARDS)}
 
 
 def _in_turn(values: Mapping[str, Any], order: Iterable[str]) -> dict[str, Any]:
@@ -354,6 +377,10 @@ class _Records:
             found = self._made[key] = self._make(form)
         return found
 
+    def optional(self, form: dict[str, Any] | None) -> Any:
+        """The same, or None of nothing."""
+        return None if form is None else self.get(form)
+
     def _make(self, form: dict[str, Any]) -> Any:
         settings = {key: value for key, value in form.items() if key != "kind"}
         return self._registry[form["kind"]](**settings)
@@ -362,9 +389,10 @@ class _Records:
 def _capsule_document(capsule: Capsule) -> dict[str, Any]:
     return {
         "name": capsule.name,
-        "from": [edge_document(e.source, e.weighting, e.weight) for e in capsule.edges],
+        "from": [edge_document(edge.source, edge) for edge in capsule.edges],
         "cap": kind_document(capsule.cap),
         "bias": capsule.bias,
+        **backward_document(capsule.backward),
     }
 
 

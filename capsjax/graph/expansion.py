@@ -244,8 +244,9 @@ class _Expander:
         keys: list[Any] = []
         if isinstance(entry, dict):
             entry = dict(entry)
-            if prefix and isinstance(entry.get("cap"), str):  # a parameter's value
-                entry["cap"] = {"kind": entry["cap"]}
+            for key in ("cap", "backward") if prefix else ():
+                if isinstance(entry.get(key), str):  # a parameter's value
+                    entry[key] = {"kind": entry[key]}
             edges = entry.get("from")
             if prefix and isinstance(entry.get("name"), str):
                 entry["name"] = prefix + entry["name"]
@@ -263,7 +264,9 @@ class _Expander:
 
     def _edge(self, edge: Any, prefix: str, bindings: dict[str, str]) -> Any:
         if isinstance(edge, dict) and isinstance(edge.get("source"), str):
-            return {**edge, "source": _source(edge["source"], prefix, bindings)}
+            edge = {**edge, "source": _source(edge["source"], prefix, bindings)}
+            if prefix and isinstance(edge.get("backward"), str):
+                edge["backward"] = {"kind": edge["backward"]}
         return edge
 
     def _use(

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from capsjax.graph import plain
 from capsjax.graph.errors import Path, Problem, brief, format_path, nearest
-from capsjax.graph.kinds import CAPS, LOSSES, WEIGHTINGS
+from capsjax.graph.kinds import BACKWARDS, CAPS, LOSSES, WEIGHTINGS
 from capsjax.graph.schema import (
     FORMAT_VERSION,
     Part,
@@ -230,9 +230,9 @@ def _real_path(document: Any, loc: tuple[Any, ...]) -> tuple[Path, str | None, A
         The path in the document; the kind stepped through, if any; and the path of
         the value that may take several forms, if the location lies in one of them.
     """
-    at = _kind_step(loc)
-    branch = loc[at] if at is not None and at < len(loc) else None
-    steps = [step for i, step in enumerate(loc) if i != at]
+    kinds = [at for at in _kind_steps(loc) if at < len(loc)]
+    branch = loc[kinds[-1]] if kinds else None
+    steps = [step for i, step in enumerate(loc) if i not in kinds]
     path: list[Any] = []
     choice = None
     value = document
@@ -255,12 +255,20 @@ def _real_path(document: Any, loc: tuple[Any, ...]) -> tuple[Path, str | None, A
     return tuple(path), branch, choice
 
 
-def _kind_step(loc: tuple[Any, ...]) -> int | None:
-    """Which step of a location is a kind's name: the form is one of a tagged union."""
+def _kind_steps(loc: tuple[Any, ...]) -> list[int]:
+    """Which steps of a location are a kind's name: the form is one of a tagged union.
+
+    An edge has two: its own, and that of its backward rule.
+    """
+    if loc[:1] == ("backward",):
+        return [1]
     if loc[:1] == ("losses",):
-        return 2 if len(loc) > 2 and loc[2] != "[key]" else None
-    part = loc[2] if len(loc) > 2 and loc[0] == "capsules" else None
-    return {"from": 4, "cap": 3}.get(part) if isinstance(part, str) else None
+        return [2] if len(loc) > 2 and loc[2] != "[key]" else []
+    if len(loc) < 3 or loc[0] != "capsules":
+        return []
+    if loc[2] == "from":
+        return [4, 6] if loc[5:6] == ("backward",) else [4]
+    return [3] if loc[2] in ("cap", "backward") else []
 
 
 def _place(document: Any, path: Path) -> str:
@@ -292,16 +300,29 @@ def _rest(path: Path) -> list[str]:
 
 
 def _names_kind(path: Path) -> bool:
-    """Whether an edge, a capsule function or a loss stands there."""
+    """Whether an edge, a capsule function, a loss or a backward rule stands there."""
     if path[0] == "losses":
         return len(path) == 2
-    return path[0] == "capsules" and path[2:3] + path[4:] in (("cap",), ("from",))
+    if path[0] == "capsules":
+        part = path[2:3] + path[4:]
+        return part in (("cap",), ("from",), ("backward",), ("from", "backward"))
+    return path == ("backward",)
+
+
+def _part_of(path: Path) -> str:
+    """What kind of thing a path leads to or into."""
+    if path[0] == "losses":
+        return "loss"
+    if path[0] == "backward" or path[2:3] == ("backward",):
+        return "backward"
+    if path[2:3] == ("from",):
+        return "backward" if path[4:5] == ("backward",) else "edge"
+    return "cap"
 
 
 def _registry(path: Path) -> Any:
-    if path[0] == "losses":
-        return LOSSES
-    return WEIGHTINGS if path[2] == "from" else CAPS
+    tables: dict[str, Any] = {"edge": WEIGHTINGS, "cap": CAPS, "loss": LOSSES}
+    return tables.get(_part_of(path), BACKWARDS)
 
 
 def _known_keys(path: Path, branch: str | None) -> list[str]:
@@ -314,7 +335,4 @@ def _known_keys(path: Path, branch: str | None) -> list[str]:
         return known_keys("capsule")
     if branch is None:
         return []
-    part = {"losses": "loss"}.get(str(path[0])) or (
-        "edge" if path[2] == "from" else "cap"
-    )
-    return known_keys(part, branch)
+    return known_keys(_part_of(path[:-1] if len(path) > 1 else path), branch)

@@ -11,7 +11,16 @@ import dataclasses
 import keyword
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, dataclass_transform
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    Self,
+    TypeVar,
+    dataclass_transform,
+)
 
 from annotated_types import Ge, Le
 
@@ -216,9 +225,41 @@ class LossKind(Kind):
         """Raises `ShapeError` if the output capsule does not suit the loss."""
 
 
+Place = Literal["edge", "function", "capsule", "everywhere"]
+
+
+class BackwardKind(Kind):
+    """The part of a backward rule that a declaration needs: where it acts, what fits.
+
+    A rule acts in one place. On an edge it makes what the edge sends back of the error
+    signal; on a capsule function it makes delta = dL/dU of dL/dY; on a capsule it says
+    what the capsule receives as dL/dY.
+    """
+
+    acts: ClassVar[Place] = "edge"
+    """The place where it acts."""
+
+    weighted: ClassVar[bool] = False
+    """Of rules on edges: whether the edge must have a weight."""
+
+    silent: ClassVar[bool] = False
+    """Of rules on edges: whether nothing is sent back at all."""
+
+    draws: ClassVar[bool] = False
+    """Whether it takes a random key in training."""
+
+    def feedback_shape(self, weight_shape: Shape | None) -> Shape | None:
+        """Of rules on edges: the shape of the array that it carries in the state."""
+        return None
+
+    def check_function(self, cap: CapKind, total: Shape, output: Shape) -> None:
+        """Of rules on functions: raises `ShapeError` if it does not fit."""
+
+
 WEIGHTINGS: Registry[WeightingKind] = Registry("weighting operation")
 CAPS: Registry[CapKind] = Registry("capsule function")
 LOSSES: Registry[LossKind] = Registry("loss")
+BACKWARDS: Registry[BackwardKind] = Registry("backward rule")
 
 
 def _hashable(value: Any) -> Any:

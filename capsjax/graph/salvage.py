@@ -12,11 +12,13 @@ from typing import Any
 from capsjax.graph.declaration import Capsule, Edge, Graph, Input, sinks
 from capsjax.graph.errors import NAMELESS
 from capsjax.graph.kinds import (
+    BACKWARDS,
     CAPS,
     LARGEST,
     LARGEST_RANK,
     LOSSES,
     WEIGHTINGS,
+    BackwardKind,
     CapKind,
     LossKind,
     WeightingKind,
@@ -51,6 +53,7 @@ def sound_part(document: Any) -> Graph:
             _edges(each, memo),
             _part("cap", each.get("cap", {"kind": "identity"}), memo),
             None,
+            _rule(each, memo),
         )
         for i, each in enumerate(_objects(document.get("capsules")))
     )
@@ -67,6 +70,7 @@ def sound_part(document: Any) -> Graph:
             (name, _part("loss", loss, memo))
             for name, loss in (losses if isinstance(losses, dict) else {}).items()
         ),
+        _rule(document, memo),
     )
 
 
@@ -96,17 +100,29 @@ def _edges(capsule: dict[str, Any], memo: Any) -> tuple[Edge, ...]:
     return tuple(
         Edge(
             each["source"] if isinstance(each.get("source"), str) else NAMELESS,
-            _part("edge", {**each, "source": "any"}, memo),
+            _part("edge", _plain_edge(each), memo),
             weight=each["weight"] if isinstance(each.get("weight"), str) else None,
+            backward=_rule(each, memo),
         )
         for each in _objects(entries)
     )
 
 
+def _plain_edge(edge: dict[str, Any]) -> dict[str, Any]:
+    """The edge's operation alone: its rule is judged by itself."""
+    own = {key: value for key, value in edge.items() if key != "backward"}
+    return {**own, "source": "any"}
+
+
+def _rule(entry: dict[str, Any], memo: Any) -> Any:
+    """The backward rule of an edge, a capsule or the document, if there is one."""
+    rule = entry.get("backward")
+    return None if rule is None else _part("backward", rule, memo)
+
+
 def _part(part: Any, value: Any, memo: dict[tuple[str, str], Any]) -> Any:
     """The kind that a part of a document names, or the nameless base of its table."""
-    base = {"edge": WeightingKind, "cap": CapKind, "loss": LossKind}[part]
-    table: Any = {"edge": WEIGHTINGS, "cap": CAPS, "loss": LOSSES}[part]
+    base, table = _TABLES[part]
     try:
         text = json.dumps(value)
         if (part, text) not in memo:
@@ -117,3 +133,11 @@ def _part(part: Any, value: Any, memo: dict[tuple[str, str], Any]) -> Any:
         return memo[part, text]
     except (TypeError, ValueError, RecursionError):
         return base()
+
+
+_TABLES: dict[str, Any] = {
+    "edge": (WeightingKind, WEIGHTINGS),
+    "cap": (CapKind, CAPS),
+    "loss": (LossKind, LOSSES),
+    "backward": (BackwardKind, BACKWARDS),
+}

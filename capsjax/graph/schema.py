@@ -39,9 +39,10 @@ from typing import (
 
 from annotated_types import Len
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
-from typing_extensions import TypedDict
+from typing_extensions import TypeAliasType, TypedDict
 
 from capsjax.graph.kinds import (
+    BACKWARDS,
     CAPS,
     LARGEST_RANK,
     LOSSES,
@@ -116,7 +117,16 @@ def one_of(registry: Registry[Any], open_to: Any = None, **more: Any) -> Any:
 
 
 Part = Literal[
-    "document", "input", "capsule", "edge", "cap", "loss", "block", "use", "published"
+    "document",
+    "input",
+    "capsule",
+    "edge",
+    "cap",
+    "loss",
+    "backward",
+    "block",
+    "use",
+    "published",
 ]
 
 
@@ -133,15 +143,20 @@ def part_adapter(part: Part) -> TypeAdapter[Any]:
 def known_keys(part: str, kind: str | None = None) -> list[str]:
     """The keys that a part of a document may have."""
     if kind is not None:
-        registry: Any = {"edge": WEIGHTINGS, "cap": CAPS, "loss": LOSSES}[part]
+        registry: Any = {
+            "edge": WEIGHTINGS,
+            "cap": CAPS,
+            "loss": LOSSES,
+            "backward": BACKWARDS,
+        }[part]
         settings = [field.name for field in kind_fields(registry[kind])]
-        own = ["source", "weight"] if part == "edge" else []
+        own = ["source", "weight", "backward"] if part == "edge" else []
         return [*own, "kind", *settings]
     return list(_forms(*_versions())[part].__annotations__)
 
 
 def _versions() -> tuple[int, ...]:
-    return WEIGHTINGS.version, CAPS.version, LOSSES.version
+    return tuple(r.version for r in (WEIGHTINGS, CAPS, LOSSES, BACKWARDS))
 
 
 @functools.lru_cache(maxsize=8)
@@ -151,7 +166,9 @@ def _adapter(part: Part, *versions: int) -> TypeAdapter[Any]:
 
 @functools.lru_cache(maxsize=1)
 def _forms(*versions: int) -> dict[str, Any]:
-    edge: Any = one_of(WEIGHTINGS, source=Name, weight=NotRequired[Name])
+    rule: Any = TypeAliasType("BackwardRule", one_of(BACKWARDS))
+    more = {"weight": NotRequired[Name], "backward": NotRequired[rule]}
+    edge: Any = one_of(WEIGHTINGS, source=Name, **more)
     cap: Any = one_of(CAPS)
     loss: Any = one_of(LOSSES)
     shape: Any = Annotated[tuple[Count, ...], Len(0, LARGEST_RANK)]
@@ -169,7 +186,7 @@ def _forms(*versions: int) -> dict[str, Any]:
     capsule: Any = _object(
         "Capsule",
         "Y = cap(sum over edges of W (x) Y_source + B).",
-        _capsule_keys(edge, cap, Literal["full", "channel", None]),
+        _capsule_keys(edge, cap, Literal["full", "channel", None], rule),
     )
     document = {
         "format_version": Literal[1],
@@ -178,6 +195,7 @@ def _forms(*versions: int) -> dict[str, Any]:
         "capsules": Annotated[list[capsule], Len(1)],
         "outputs": _optional(names | None, None),
         "losses": _optional(dict[Name, loss], {}),
+        "backward": NotRequired[rule],
         "metadata": _optional(dict[str, Any], {}),
     }
     doc = "A declared graph of capsules."
@@ -194,17 +212,19 @@ def _forms(*versions: int) -> dict[str, Any]:
         "edge": edge,
         "cap": cap,
         "loss": loss,
+        "backward": rule,
         "block": _block_form(Any),
         "use": _use_form(Count),
     }
 
 
-def _capsule_keys(edge: Any, cap: Any, bias: Any) -> dict[str, Any]:
+def _capsule_keys(edge: Any, cap: Any, bias: Any, rule: Any) -> dict[str, Any]:
     return {
         "name": Name,
         "from": Annotated[list[edge], Len(1)],
         "cap": _optional(cap, {"kind": "identity"}),
         "bias": _optional(bias, "channel"),
+        "backward": NotRequired[rule],
     }
 
 
@@ -213,11 +233,14 @@ def _entry_in_block() -> Any:
     doc = "Stands for the value of a parameter of the block."
     parameter: Any = _object("Parameter", doc, {"parameter": Name})
     weight = NotRequired[Name | parameter]
-    edge = one_of(WEIGHTINGS, parameter, source=Name, weight=weight)
+    own_rule = one_of(BACKWARDS, parameter)
+    rule = TypeAliasType("BackwardRuleInBlock", own_rule | parameter)
+    more = {"weight": weight, "backward": NotRequired[rule]}
+    edge = one_of(WEIGHTINGS, parameter, source=Name, **more)
     cap = one_of(CAPS, parameter) | parameter
     bias = Literal["full", "channel", None] | parameter
     capsule: Any = _object(
-        "CapsuleInBlock", "A capsule of a block.", _capsule_keys(edge, cap, bias)
+        "CapsuleInBlock", "A capsule of a block.", _capsule_keys(edge, cap, bias, rule)
     )
     return capsule | _use_form(Count | parameter)
 

@@ -11,8 +11,8 @@ from typing import Any
 from capsjax.graph.errors import Path, Problem, brief, listing, nearest
 
 _PLACES = (
-    "a parameter in the place of a setting, a capsule function, a bias, a shared "
-    "weight's name, `repeat`, or a value for another block"
+    "a parameter in the place of a setting, a capsule function, a bias, a backward "
+    "rule, a shared weight's name, `repeat`, or a value for another block"
 )
 
 
@@ -163,10 +163,11 @@ def _parameter_faults(
 def _may_stand(step: Path) -> bool:
     """Whether a parameter may stand there in a capsule or a use."""
     if step[:1] == ("from",):
-        return len(step) > 2 and step[2] not in ("source", "kind")
+        return len(step) > 2 and step[2] != "source" and step[-1] != "kind"
     if step[:1] == ("with",):
         return len(step) > 1
-    return step[:1] in (("cap",), ("bias",), ("repeat",)) and step[1:] != ("kind",)
+    first = step[:1] in (("cap",), ("bias",), ("backward",), ("repeat",))
+    return first and step[1:] != ("kind",)
 
 
 def _unused(path: Path, place: str, what: str, name: str, cure: str) -> Problem:

@@ -47,6 +47,7 @@ class TypedEdge:
         weight_shape: Shape of W, or None.
         weight: Name of W, if it is shared.
         merged: Where its product stands, if it is one with its siblings'.
+        backward: How the error signal travels back over it; None if exactly.
     """
 
     source: str
@@ -57,6 +58,14 @@ class TypedEdge:
     weight_shape: Shape | None
     weight: str | None = None
     merged: Merged | None = None
+    backward: Any = None
+
+    @property
+    def feedback_shape(self) -> Shape | None:
+        """Shape of what its backward rule carries in the state."""
+        if self.backward is None:
+            return None
+        return self.backward.feedback_shape(self.weight_shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,11 +79,24 @@ class Concatenation:
 Term = TypedEdge | Concatenation
 
 
+class Received(NamedTuple):
+    """What a capsule receives as dL/dY in place of what its readers send.
+
+    Attributes:
+        rule: The backward rule.
+        outputs: Names and shapes of U of the outputs whose error signals it takes.
+    """
+
+    rule: Any
+    outputs: tuple[tuple[str, Shape], ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class TypedCapsule:
     """A capsule with its shapes: `U = sum of terms + B`, `Y = cap(U)`.
 
-    A learned input has no terms: `U = B`.
+    A learned input has no terms: `U = B`. `backward` is the rule on its function, and
+    `received` that on what it receives; None where they are exact.
     """
 
     name: str
@@ -83,6 +105,8 @@ class TypedCapsule:
     bias_shape: Shape | None
     total_input: Shape
     output: Shape
+    backward: Any = None
+    received: Received | None = None
 
     @property
     def edges(self) -> tuple[TypedEdge, ...]:
@@ -116,6 +140,32 @@ class TypedCapsule:
     def state_shapes(self) -> dict[str, Shape]:
         """Shapes of what the capsule function carries from step to step."""
         return self.cap.state_shapes(self.total_input)
+
+    @property
+    def received_shapes(self) -> dict[str, Shape]:
+        """Shapes of what carries the outputs' error signals to it, by output."""
+        size = math.prod(self.output)
+        outputs = () if self.received is None else self.received.outputs
+        return {name: (math.prod(shape), size) for name, shape in outputs}
+
+    @property
+    def feedback_shapes(self) -> dict[str, Shape]:
+        """Shapes of what backward rules carry in the state, by edge or output."""
+        edges = {edge.key: edge.feedback_shape for edge in self.edges}
+        own = {key: shape for key, shape in edges.items() if shape is not None}
+        return own | self.received_shapes
+
+    @property
+    def ruled(self) -> bool:
+        """Whether a backward rule acts on it or on an edge into it."""
+        own = self.backward is not None or self.received is not None
+        return own or any(edge.backward is not None for edge in self.edges)
+
+    @property
+    def draws(self) -> bool:
+        """Whether its function, or a rule on an edge into it, draws in training."""
+        rules = (edge.backward for edge in self.edges)
+        return self.cap.draws or any(rule and rule.draws for rule in rules)
 
     @property
     def cap_shapes(self) -> dict[str, Shape]:

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from capsjax.compiler import Network
-from capsjax.compiler.parameters import flatten, named_state_shapes, show
+from capsjax.compiler.parameters import flatten, nest, show
+from capsjax.compiler.state import named_state_shapes
 from capsjax.graph import save as save_graph
 from capsjax.graph.files import new_folder, write_atomically
 
@@ -136,14 +137,16 @@ def load_parameters(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def save_state(net: Network, state: Any, path: str | os.PathLike[str]) -> None:
-    """Writes what capsule functions carry (running statistics), atomically.
+    """Writes what is carried from step to step, atomically.
 
-    The wiring of neurons stands in the graph and is not written.
+    That is running statistics, and the feedback weights of backward rules. The wiring
+    of neurons stands in the graph and is not written.
 
     Args:
         net: The network.
         state: Its state.
-        path: The file, of safetensors. Keys are `capsule:name`.
+        path: The file, of safetensors. Keys are `capsule:name`, and
+            `capsule:feedback:source` for feedback weights.
 
     Raises:
         ValueError: The state does not fit the network.
@@ -160,13 +163,9 @@ def save_state(net: Network, state: Any, path: str | os.PathLike[str]) -> None:
         >>> load_state(net, path)["h"]["variance"]
         Array([1., 1., 1.], dtype=float32)
     """
-    named = net.named_state(state)
-    arrays = {
-        (capsule, name): named[capsule][name]
-        for capsule, shapes in named_state_shapes(net.program.typed).items()
-        for name in shapes
-    }
-    _write(path, arrays.items())
+    names = named_state_shapes(net.program.typed)
+    arrays = flatten(net.named_state(state))
+    _write(path, ((name, array) for name, array in arrays if name in names))
 
 
 def load_state(net: Network, path: str | os.PathLike[str]) -> Any:
@@ -184,19 +183,19 @@ def load_state(net: Network, path: str | os.PathLike[str]) -> Any:
             says what is missing, unknown or of another shape.
         OSError: The file can't be read.
     """
-    state: dict[str, Any] = net.program.wiring()
     expected = named_state_shapes(net.program.typed)
+    arrays = {}
     for key, array in sorted(_read(path).items()):
-        capsule, _, name = key.partition(":")
-        if name not in expected.get(capsule, {}):
+        name = tuple(key.split(":"))
+        if name not in expected:
             raise ValueError(
                 f"{path}: found the key {key!r}; expected capsule:name of what network "
                 f"{net.graph.name!r} carries; cure: load it into the network that it "
                 "was saved from"
             )
-        state.setdefault(capsule, {})[name] = jnp.asarray(array)
+        arrays[name] = jnp.asarray(array)
     try:
-        return net.state_from_named(state)
+        return net.state_from_named(net.program.wiring() | nest(arrays))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

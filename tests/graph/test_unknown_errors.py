@@ -84,7 +84,7 @@ graph 'small' has 1 problem:
 graph 'small' has 1 problem:
 1. capsule 'c1', activation (capsules[0].activation)
     found:    unknown key 'activation'
-    expected: one of name, from, cap, bias
+    expected: one of name, from, cap, bias, backward
     cure:     remove it
 """,
     ),
@@ -94,7 +94,7 @@ graph 'small' has 1 problem:
 graph 'small' has 1 problem:
 1. capsule 'c1', edge from 'image', strides (capsules[0].from[0].strides)
     found:    unknown key 'strides'
-    expected: one of source, weight, kind, features, window, stride, padding, \
+    expected: one of source, weight, backward, kind, features, window, stride, padding, \
 dilation, groups
     cure:     did you mean 'stride'?
 """,

@@ -16,7 +16,13 @@ from capsjax.compiler.passes import Stage, drop_unneeded, run_passes
 from capsjax.compiler.plan import plan
 from capsjax.compiler.precision import Precision, cast, common
 from capsjax.compiler.program import Program
+from capsjax.compiler.state import (
+    compiled_state,
+    named_state_shapes,
+    state_shapes,
+)
 from capsjax.compiler.verify import verify
+from capsjax.graph.backward import without_rules
 from capsjax.graph.typed import TypedGraph
 
 
@@ -121,6 +127,7 @@ def frozen_of(net: Network, params: Any, state: Any, check: bool) -> Frozen:
     Raises:
         ValueError: Parameters or state do not fit, says which, by name.
     """
+    net = _without_rules(net)
     needed, dropped = drop_unneeded(net.typed)
     arrays, state = _by_name(net, params), _state(net, state)
     typed, arrays, notes = freeze(needed, arrays, state)
@@ -154,19 +161,35 @@ def _by_name(net: Network, params: Any) -> dict[parameters.Name, jax.Array]:
     return {name: jnp.asarray(array) for name, array in arrays}
 
 
+def _without_rules(net: Network) -> Network:
+    """The network in the same layout without backward rules, whose state it lacks."""
+    used = without_rules(net.program.typed)
+    program = Program(used, plan(used))
+    return dataclasses.replace(net, typed=without_rules(net.typed), program=program)
+
+
 def _state(net: Network, state: Any) -> State:
     """State by name from that of a network in either layout."""
     used = net.program.typed
     given: Any = {} if state is None else state
-    named = parameters.named_state_shapes(used).keys()
-    if named != parameters.state_shapes(used).keys():
+    if isinstance(given, Mapping):
+        given = {name: _carried_by_cap(own) for name, own in given.items()}
+    named = {name for name, *_ in named_state_shapes(used)}
+    if named != {name for name, *_ in state_shapes(used)}:
         if isinstance(state, Mapping) and named <= state.keys():
             given = net.state_from_named(state)
     return net.named_state(given)
 
 
+def _carried_by_cap(own: Any) -> Any:
+    """Without the arrays of backward rules."""
+    if isinstance(own, Mapping) and "feedback" in own:
+        return {key: array for key, array in own.items() if key != "feedback"}
+    return own
+
+
 def _carried(typed: TypedGraph, state: State) -> State:
     """What of the state an inference program still reads, in its layout."""
-    names = [*parameters.named_state_shapes(typed)]
+    names = [*dict.fromkeys(name for name, *_ in named_state_shapes(typed))]
     names += [group.name for group in typed.groups if not group.members]
-    return parameters.compiled_state(typed, {name: state[name] for name in names})
+    return compiled_state(typed, {name: state[name] for name in names})

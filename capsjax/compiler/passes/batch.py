@@ -62,7 +62,7 @@ def batch(typed: TypedGraph) -> tuple[TypedGraph, list[str]]:
 def _kind(capsule: TypedCapsule) -> Hashable | None:
     """What capsules of a group have in common; None for those that can't be in one."""
     unit = capsule.total_input
-    if not capsule.terms:  # a learned input
+    if not capsule.terms or capsule.ruled:  # a learned input; a backward rule
         return None
     edge = capsule.terms[0]
     if capsule.output != unit or math.prod(unit) > MOST_NUMBERS:

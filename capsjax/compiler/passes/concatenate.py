@@ -23,7 +23,9 @@ def concatenate(typed: TypedGraph) -> tuple[TypedGraph, list[str]]:
 def _concatenate(capsule: TypedCapsule, notes: list[str]) -> TypedCapsule:
     by_axis: dict[int, list[TypedEdge]] = {}
     for term in capsule.terms:
-        if isinstance(term, TypedEdge) and isinstance(term.weighting, Place):
+        if not isinstance(term, TypedEdge) or term.backward is not None:
+            continue
+        if isinstance(term.weighting, Place):
             axis = term.weighting.axis % len(term.shape)
             by_axis.setdefault(axis, []).append(term)
     terms: list[Term] = list(capsule.terms)

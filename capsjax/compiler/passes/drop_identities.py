@@ -49,6 +49,7 @@ def _is_identity(capsule: TypedCapsule) -> bool:
         and isinstance(capsule.edges[0].weighting, Identity)
         and capsule.bias_shape is None
         and isinstance(capsule.cap, caps.identity)
+        and not capsule.ruled
     )
 
 

@@ -331,14 +331,16 @@ def _kind(item: Item) -> Any:
     if not isinstance(item, TypedCapsule):
         return None
     terms = tuple(map(_term_kind, item.terms))
-    return item.cap, item.bias_shape, item.total_input, item.output, terms
+    rules = item.backward, item.received
+    return item.cap, item.bias_shape, item.total_input, item.output, terms, rules
 
 
 def _term_kind(term: Term) -> Any:
     if isinstance(term, Concatenation):
         return term.axis, tuple(map(_term_kind, term.edges))
     shapes = term.source_shape, term.shape, term.weight_shape
-    return term.weighting, shapes, term.weight, term.merged and term.merged[2:]
+    merged = term.merged and term.merged[2:]
+    return term.weighting, shapes, term.weight, merged, term.backward
 
 
 def _run(order: list[Item], found: _Found) -> TypedRun:

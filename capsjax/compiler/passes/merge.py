@@ -139,7 +139,7 @@ def _siblings(typed: TypedGraph) -> list[list[Sibling]]:
 def _geometry(edge: TypedEdge) -> Weighting | None:
     """What is equal in siblings: all but the number of features."""
     kind = edge.weighting
-    if edge.weight is not None or edge.merged is not None:
+    if edge.weight is not None or edge.merged is not None or edge.backward is not None:
         return None
     plain = isinstance(kind, Matmul) and not kind.transposed
     plain |= isinstance(kind, Conv) and kind.groups == 1

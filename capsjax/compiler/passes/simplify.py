@@ -65,6 +65,7 @@ def _only_moves(capsule: TypedCapsule) -> bool:
         and isinstance(capsule.terms[0].weighting, Identity | Reshape | Transpose)
         and capsule.bias_shape is None
         and isinstance(capsule.cap, caps.identity)
+        and not capsule.ruled
     )
 
 
@@ -77,7 +78,7 @@ def _simplified(
 ) -> TypedCapsule:
     terms = []
     for old in capsule.terms:
-        if not isinstance(old, TypedEdge):
+        if not isinstance(old, TypedEdge) or old.backward is not None:
             terms.append(old)
             continue
         edge = _simplest(old)

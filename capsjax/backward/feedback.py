@@ -1,0 +1,101 @@
+"""Rules with feedback weights: B in place of W where the error signal goes back.
+
+    exact    dL/dY_Z = delta_P . dU_P/dY_Z at W    = input_gradient(W, delta_P)
+    these    dL/dY_Z = delta_P . dU_P/dY_Z at B    = input_gradient(B, delta_P)
+
+B has the shape of W. Since (x) is bilinear, dU/dY depends on the weight alone, so the
+rules serve for every operation with a weight: products, convolutions, votes, scales.
+B is a constant of the backward pass, not differentiated.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from annotated_types import Ge, Le
+
+from capsjax.backward.base import BackwardRule, Crossing, register_backward
+from capsjax.graph.kinds import Shape
+
+
+class _Feedback(BackwardRule):
+    """Sends the error signal back over feedback weights."""
+
+    weighted: ClassVar[bool] = True
+    reads: ClassVar[tuple[()]] = ()
+
+    def weights(self, w: jax.Array, edge: Crossing) -> jax.Array:
+        """The feedback weights B."""
+        raise TypeError(f"{type(self).__name__} declares no weights")
+
+    def signal(
+        self, delta: jax.Array, w: Any, y: Any, key: Any, edge: Crossing
+    ) -> jax.Array:
+        b = jax.lax.stop_gradient(self.weights(w, edge)).astype(w.dtype)
+        return edge.input_gradient(b, delta)
+
+
+@register_backward("feedback_alignment")
+class FeedbackAlignment(_Feedback):
+    """Feedback weights B that are drawn like W, and stay as they are.
+
+    Source: Lillicrap, Cownden, Tweed & Akerman, "Random synaptic feedback weights
+    support error backpropagation for deep learning", Nature Communications 7, 2016.
+    """
+
+    def feedback_shape(self, weight_shape: Shape | None) -> Shape | None:
+        return weight_shape
+
+    def weights(self, w: jax.Array, edge: Crossing) -> jax.Array:
+        return edge.feedback
+
+
+@register_backward("sign_symmetric")
+class SignSymmetric(_Feedback):
+    """Feedback weights B = sign(W) / sqrt(fan-in): the signs of W alone.
+
+    The factor is the standard deviation with which W is drawn, without the gain.
+
+    Source: Liao, Leibo & Poggio, "How important is weight symmetry in
+    backpropagation?", AAAI 2016, arXiv 1510.05067.
+    """
+
+    def weights(self, w: jax.Array, edge: Crossing) -> jax.Array:
+        fan_in = edge.weighting.fan_in(edge.shape[1:])
+        return jnp.sign(w) / fan_in**0.5
+
+
+@register_backward("kolen_pollack")
+class KolenPollack(_Feedback):
+    """Feedback weights that learn: W and B get the same update and the same decay.
+
+    In the publication, with a step -eta G for W,
+
+        W[t + 1] = (1 - decay) W[t] - eta G[t]
+        B[t + 1] = (1 - decay) B[t] - eta G[t]
+
+    so that B - W shrinks by (1 - decay) at every step, whatever the update was. The
+    state carries that difference D, drawn so that B is at first independent of W, and
+    B = W + D. The decay of W is the optimizer's: the same number makes both equal to
+    the publication (`optax.adamw`'s is multiplied by the learning rate).
+
+    Source: Akrout, Wilson, Humphreys, Lillicrap & Tweed, "Deep learning without weight
+    transport", NeurIPS 2019, arXiv 1904.05391; Kolen & Pollack, 1994.
+    """
+
+    decay: Annotated[float, Ge(0), Le(1)] = 0.001
+
+    def feedback_shape(self, weight_shape: Shape | None) -> Shape | None:
+        return weight_shape
+
+    def initial_feedback(
+        self, draw: Callable[[jax.Array], jax.Array], key: jax.Array, weight: jax.Array
+    ) -> jax.Array:
+        return draw(key) - draw(weight)
+
+    def next_feedback(self, feedback: jax.Array) -> jax.Array:
+        return (1 - self.decay) * feedback
+
+    def weights(self, w: jax.Array, edge: Crossing) -> jax.Array:
+        return w + edge.feedback
