@@ -166,7 +166,7 @@ def _adapter(part: Part, *versions: int) -> TypeAdapter[Any]:
 
 @functools.lru_cache(maxsize=1)
 def _forms(*versions: int) -> dict[str, Any]:
-    rule: Any = TypeAliasType("BackwardRule", one_of(BACKWARDS))
+    rule: Any = _named("BackwardRule", one_of(BACKWARDS))
     more = {"weight": NotRequired[Name], "backward": NotRequired[rule]}
     edge: Any = one_of(WEIGHTINGS, source=Name, **more)
     cap: Any = one_of(CAPS)
@@ -234,7 +234,7 @@ def _entry_in_block() -> Any:
     parameter: Any = _object("Parameter", doc, {"parameter": Name})
     weight = NotRequired[Name | parameter]
     own_rule = one_of(BACKWARDS, parameter)
-    rule = TypeAliasType("BackwardRuleInBlock", own_rule | parameter)
+    rule = _named("BackwardRuleInBlock", own_rule | parameter)
     more = {"weight": weight, "backward": NotRequired[rule]}
     edge = one_of(WEIGHTINGS, parameter, source=Name, **more)
     cap = one_of(CAPS, parameter) | parameter
@@ -282,6 +282,11 @@ def _object(title: str, doc: str, fields: dict[str, Any]) -> Any:
     form.__doc__ = doc
     form.__pydantic_config__ = _CONFIG
     return form
+
+
+def _named(title: str, form: Any) -> Any:
+    """A form that the schema states once and refers to."""
+    return TypeAliasType(title, form)  # pyright: ignore
 
 
 def _optional(hint: Any, default: Any) -> Any:

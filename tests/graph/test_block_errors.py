@@ -145,7 +145,7 @@ CASES = {
 1. block 'residual' (blocks.residual.capsules[1].from[1].kind)
     found:    parameter 'cap' in the place of a kind
     expected: a parameter in the place of a setting, a capsule function, a bias, a \
-shared weight's name, `repeat`, or a value for another block
+backward rule, a shared weight's name, `repeat`, or a value for another block
     cure:     write what is meant itself
 """,
     ),

@@ -64,7 +64,7 @@ graph 'small' has 1 problem:
 1. output (output)
     found:    unknown key 'output'
     expected: one of format_version, name, inputs, blocks, capsules, outputs, losses, \
-metadata
+backward, metadata
     cure:     did you mean 'outputs'?
 """,
     ),
@@ -94,8 +94,8 @@ graph 'small' has 1 problem:
 graph 'small' has 1 problem:
 1. capsule 'c1', edge from 'image', strides (capsules[0].from[0].strides)
     found:    unknown key 'strides'
-    expected: one of source, weight, backward, kind, features, window, stride, padding, \
-dilation, groups
+    expected: one of source, weight, backward, kind, features, window, stride, \
+padding, dilation, groups
     cure:     did you mean 'stride'?
 """,
     ),
