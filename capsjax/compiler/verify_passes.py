@@ -3,16 +3,19 @@
 1. Outputs: names, order, shapes. Inputs may be dropped, and keep their shapes.
 2. Losses stand on the same outputs.
 3. Parameters by name: they may be dropped, none is added or changes its shape.
-4. If the pass is observable: every capsule that an output needs is still there.
+4. Backward rules of the capsules that an output needs.
+5. If the pass is observable: every capsule that an output needs is still there.
 
 And of the last pass of all: every loss can be computed.
 """
+
+from collections.abc import Iterator
 
 from capsjax.compiler.parameters import named_shapes
 from capsjax.compiler.verify import CompilerError
 from capsjax.graph.errors import listing
 from capsjax.graph.kinds import Shape
-from capsjax.graph.typed import TypedGraph
+from capsjax.graph.typed import TypedCapsule, TypedGraph, TypedRun
 from capsjax.losses import PAIRS
 
 
@@ -37,6 +40,7 @@ def verify_kept(
         _changed("losses", _losses(before), _losses(after)),
         _added("input", dict(before.inputs), dict(after.inputs)),
         _added("parameter", _parameters(before), _parameters(after)),
+        _unruled(before, after),
         _lost(before, after) if observable else "",
     ):
         if fault:
@@ -91,15 +95,47 @@ def _added(what: str, before: dict[str, Shape], after: dict[str, Shape]) -> str:
 
 def _lost(before: TypedGraph, after: TypedGraph) -> str:
     there = {name for item in after.capsules for name in item.stands_for}
-    needed = set(before.outputs)
-    for item in reversed(before.capsules):
-        if needed.isdisjoint(item.made):
-            continue
-        needed.update(item.sources)
-        for name in item.stands_for:
-            if name not in there:
-                return (
-                    f"capsule {name!r}, which an output needs, is gone; expected it "
-                    "to stay; cure: cj.passes.Pass(..., observable=False)"
-                )
+    for name in _needed(before):
+        if name not in there:
+            return (
+                f"capsule {name!r}, which an output needs, is gone; expected it "
+                "to stay; cure: cj.passes.Pass(..., observable=False)"
+            )
     return ""
+
+
+def _needed(typed: TypedGraph) -> Iterator[str]:
+    """The declaration's capsules that an output needs, from the last to the first."""
+    needed = set(typed.outputs)
+    for item in reversed(typed.capsules):
+        if not needed.isdisjoint(item.made):
+            needed.update(item.sources)
+            yield from item.stands_for
+
+
+def _unruled(before: TypedGraph, after: TypedGraph) -> str:
+    rules = _rules(before)
+    found = _rules(after) if rules else {}
+    for name in _needed(before) if rules else ():
+        if rules.get(name) != found.get(name):
+            expected = listing(rules.get(name, [])) or "none"
+            return (
+                f"capsule {name!r}: backward rules "
+                f"{listing(found.get(name, [])) or 'none'}; expected {expected}, as "
+                "before"
+            )
+    return ""
+
+
+def _rules(typed: TypedGraph) -> dict[str, list[str]]:
+    """The backward rules at each capsule that has some, as text."""
+    found: dict[str, list[str]] = {}
+    for item in typed.capsules:
+        if isinstance(item, TypedRun):
+            for own, rules in _rules(item.body).items():
+                found |= dict.fromkeys(item.members[own], rules)
+        elif isinstance(item, TypedCapsule) and item.ruled:
+            received = item.received and item.received.rule
+            rules = received, item.backward, *(edge.backward for edge in item.edges)
+            found[item.name] = sorted(str(rule) for rule in rules if rule is not None)
+    return found

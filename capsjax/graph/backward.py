@@ -265,7 +265,8 @@ class _Assignment:
             lambda rule, own: self._received_fault(rule, capsule, own),
         )
         if received is not None:
-            names = received.outputs(False, [*outputs])
+            own = capsule.name in self.with_loss
+            names = received.outputs(own, [*outputs])
             taken = tuple((name, outputs[name]) for name in names)
             received = Received(received, taken)
         return _with_edges(capsule, edge, backward=function, received=received)

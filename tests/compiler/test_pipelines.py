@@ -12,6 +12,7 @@ from hypothesis import given, settings
 import capsjax as cj
 from capsjax.compiler.verify import CompilerError
 from capsjax.compiler.verify_passes import require_losses
+from capsjax.graph.backward import without_rules
 from capsjax.graph.typed import TypedCapsule
 from tests.compiler.random_graphs import graphs
 from tests.compiler.test_against_interpreter import gradients, problem
@@ -197,6 +198,13 @@ def test_a_breach_names_the_pass(breach):
     own = cj.passes.Pass(breach, observable=True)
     with pytest.raises(CompilerError, match=re.escape(BREACHES[breach])):
         cj.compile(three(), passes=(own,))
+
+
+def test_a_pass_keeps_backward_rules():
+    own = cj.passes.Pass(lambda typed: (without_rules(typed), []), observable=False)
+    text = "capsule 'b': backward rules none; expected stop, as before"
+    with pytest.raises(CompilerError, match=text):
+        cj.compile(three(), passes=(own,), backward={"b": "stop"})
 
 
 def test_what_is_not_observable_may_drop_capsules():
