@@ -46,6 +46,9 @@ from capsjax.graph import share as share
 from capsjax.graph import with_backward as with_backward
 from capsjax.losses import Loss as Loss
 from capsjax.losses import register_loss as register_loss
+from capsjax.observe.saliency import gradient_between as gradient_between
+from capsjax.observe.saliency import integrated_gradients as integrated_gradients
+from capsjax.observe.saliency import saliency as saliency
 from capsjax.pretrained import from_keras as from_keras
 from capsjax.pretrained import from_torch as from_torch
 from capsjax.training.data import load_data as load_data

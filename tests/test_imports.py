@@ -18,7 +18,7 @@ LAYERS = [
     {"graph"},
     {"weightings", "caps", "losses"},
     {"compiler"},
-    {"neural", "training", "pretrained"},
+    {"neural", "training", "pretrained", "observe"},
     {"sweep"},
     {"cli", "__main__"},
 ]
