@@ -46,6 +46,8 @@ from capsjax.graph import share as share
 from capsjax.graph import with_backward as with_backward
 from capsjax.losses import Loss as Loss
 from capsjax.losses import register_loss as register_loss
+from capsjax.observe.diagnosis import Diagnosis as Diagnosis
+from capsjax.observe.diagnosis import diagnose as diagnose
 from capsjax.observe.saliency import gradient_between as gradient_between
 from capsjax.observe.saliency import integrated_gradients as integrated_gradients
 from capsjax.observe.saliency import saliency as saliency

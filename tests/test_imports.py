@@ -32,6 +32,7 @@ HELPERS = {"materialize", "platform", "algorithms"}
 PUBLIC = {
     *("capsjax", "capsjax.graph", "capsjax.compiler", "capsjax.weightings"),
     *("capsjax.caps", "capsjax.losses", "capsjax.neural"),
+    "capsjax.observe.diagnosis",
     # Plain data and figures, no mechanism:
     *("capsjax.graph.typed", "capsjax.graph.kinds", "capsjax.graph.files"),
     *("capsjax.compiler.plan", "capsjax.compiler.outline"),

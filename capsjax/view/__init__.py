@@ -4,6 +4,7 @@
     cj.view.draw(graph)             a drawing in the manner of the paper
     cj.view.learning_curves(table)  loss and metrics over epochs
     cj.view.memory(net, 128)        what a memory budget costs
+    cj.view.diagnosis(found)        outputs and error signals over depth
     cj.view.reconstructions(...)    images, and what a decoder makes of them
     cj.view.perturbations(...)      the same where one dimension of a vector is changed
     cj.view.draw_network(net)       a small network of neurons
@@ -16,6 +17,7 @@ themselves in notebooks and are saved by `.save("picture.svg")` or `.png`.
 
 from capsjax.view.curves import learning_curves
 from capsjax.view.decoded import perturbations, reconstructions
+from capsjax.view.diagnosis import diagnosis
 from capsjax.view.drawing import draw
 from capsjax.view.memory import memory
 from capsjax.view.neural import draw_network, draw_networks
@@ -25,6 +27,7 @@ from capsjax.view.table import summary
 
 __all__ = [
     "Picture",
+    "diagnosis",
     "draw",
     "draw_network",
     "draw_networks",
