@@ -51,6 +51,8 @@ from capsjax.observe.diagnosis import diagnose as diagnose
 from capsjax.observe.saliency import gradient_between as gradient_between
 from capsjax.observe.saliency import integrated_gradients as integrated_gradients
 from capsjax.observe.saliency import saliency as saliency
+from capsjax.observe.trace import Tracer as Tracer
+from capsjax.observe.trace import trace as trace
 from capsjax.pretrained import from_keras as from_keras
 from capsjax.pretrained import from_torch as from_torch
 from capsjax.training.data import load_data as load_data

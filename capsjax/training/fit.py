@@ -28,6 +28,7 @@ _LOOK_EVERY = 0.25  # seconds between two looks at the device for the progress b
 
 
 Compile = Callable[[Callable[..., Any]], Callable[..., Any]]
+Trace = Callable[[int, Any, Any], None]
 
 
 def fit(
@@ -41,6 +42,7 @@ def fit(
     seed: int = 0,
     params: Any = None,
     progress: bool = True,
+    trace: Trace | None = None,
 ) -> Run:
     """Trains a network.
 
@@ -64,6 +66,8 @@ def fit(
             gives the same run, bit by bit.
         params: Parameters to start from instead of initial ones; not donated.
         progress: Whether to show a progress bar.
+        trace: What `cj.trace` gives; or any function, called as `trace(step, params,
+            state)` before the first step and after each: it must not keep the arrays.
 
     Returns:
         The run: parameters, state, and the history as a table.
@@ -95,6 +99,7 @@ def fit(
         seed=seed,
         params=params,
         progress=progress,
+        trace=trace,
     )
 
 
@@ -110,6 +115,7 @@ def fit_by(
     validation: Split | Mapping[str, Any] | None = None,
     params: Any = None,
     progress: bool = True,
+    trace: Trace | None = None,
 ) -> Run:
     """`fit`, whose programs are compiled by a given function.
 
@@ -126,13 +132,18 @@ def fit_by(
     step = compiled(_training_step(net, optimizer, train.on_device))
     evaluate = _evaluation(compiled, net, held_out, batch_size)
     size = min(batch_size, len(train))
-    rows, start = [], time.perf_counter()
+    rows, start, steps = [], time.perf_counter(), 0
+    if trace is not None:
+        trace(0, carry["params"], carry["state"])
     with _Bar(epochs * (len(train) // size), progress) as bar:
         for epoch in range(1, epochs + 1):
             carry["sums"] = metrics.zero(net)
             order = permutation(len(train), size, seed, epoch)
             for feed in _feeds(train, order):
                 carry = step(carry, *feed)
+                steps += 1
+                if trace is not None:
+                    trace(steps, carry["params"], carry["state"])
                 bar.advance(carry["sums"], epoch, size)
             row = _averages(carry["sums"], order.size)
             row |= {f"validation_{k}": v for k, v in evaluate(carry).items()}
