@@ -7,15 +7,31 @@ from typing import Any, Literal
 from capsjax import caps, compiler
 from capsjax.compiler import Network
 from capsjax.compiler.parameters import flatten, named_shapes, nest
+from capsjax.compiler.state import named_state_shapes
 from capsjax.graph import Graph
 from capsjax.graph.declaration import Input
 from capsjax.graph.errors import listing, nearest
+from capsjax.graph.typed import TypedCapsule, TypedGraph
 
 Tensor = Literal["U", "Y"]
 
 
+@dataclasses.dataclass(frozen=True)
+class _Cut:
+    """A typed graph that is compiled as it is, with the backward rules it has."""
+
+    part: TypedGraph
+
+    def typed(self) -> TypedGraph:
+        """The graph."""
+        return self.part
+
+
 def part_of(net: Network, of: str, tensor: Tensor, by: str | None = None) -> Network:
     """Cuts out what leads to a capsule.
+
+    Backward rules stay where they are; those that bring the error signals of outputs
+    straight to a capsule have no part in it, since it has no loss.
 
     Args:
         net: The network, compiled from a graph.
@@ -25,7 +41,7 @@ def part_of(net: Network, of: str, tensor: Tensor, by: str | None = None) -> Net
             needs.
 
     Returns:
-        The part, with the backward rules of the whole.
+        The part.
 
     Raises:
         ValueError: A capsule or a tensor is unknown; the network is no graph; or `by`
@@ -42,39 +58,47 @@ def part_of(net: Network, of: str, tensor: Tensor, by: str | None = None) -> Net
             f"found tensor={tensor!r}; expected 'U', the total input, or 'Y', the "
             "output"
         )
-    capsules = {capsule.name: capsule for capsule in graph.capsules}
-    _require(net, "of", of, capsules)
-    inputs = {each.name: each for each in graph.inputs}
-    if tensor == "U":  # the output, where the capsule function is the identity
-        capsules[of] = dataclasses.replace(capsules[of], cap=caps.identity())
+    capsules = {capsule.name: capsule for capsule in net.typed.alone}
+    require_capsule(net, "of", of, capsules)
+    shapes = dict(net.typed.inputs)
+    given = {each.name: each for each in graph.inputs}
     if by is not None:
-        _require(net, "by", by, [*inputs, *capsules])
-        is_input = by in inputs
-        shape = inputs[by].shape if is_input else net.shapes[by].output
-        inputs[by] = Input(by, shape)
+        require_capsule(net, "by", by, [*shapes, *capsules])
+        shapes[by] = capsules[by].output if by in capsules else shapes[by]
+        given[by] = Input(by, shapes[by])
     needed = _behind(capsules, of, by)
     if by is not None and by not in needed - {of}:
         raise ValueError(
             f"network {graph.name!r}: {by!r} does not lead to {of!r}; expected as by= "
             f"an input or a capsule from which {of!r} is computed"
         )
-    kept = tuple(c for c in capsules.values() if c.name in needed - {by})
-    cut = dataclasses.replace(
-        graph,
-        inputs=tuple(each for each in inputs.values() if each.name in needed),
-        capsules=kept,
+    kept = {n: _heard(c) for n, c in capsules.items() if n in needed - {by}}
+    if tensor == "U":  # the output, where the capsule function is the identity
+        identity = {"cap": caps.identity(), "output": kept[of].total_input}
+        kept[of] = dataclasses.replace(kept[of], backward=None, **identity)
+    inputs = {name: shape for name, shape in shapes.items() if name in needed}
+    declared = tuple(each for name, each in given.items() if name in needed)
+    part = dataclasses.replace(
+        net.typed,
+        graph=dataclasses.replace(graph, inputs=declared, losses=()),
+        inputs=tuple(inputs.items()),
+        capsules=tuple(kept.values()),
         outputs=(of,),
         losses=(),
-        declared="",
-        uses=(),
+        integers=net.typed.integers.intersection(inputs),
     )
     return compiler.compile(
-        cut,
-        backward=_rules(net.backward, needed),
+        _Cut(part),
+        backward="autodiff" if net.backward == "autodiff" else None,
         precision=net.precision,
         passes=net.passes,
         check=False,
     )
+
+
+def _heard(capsule: TypedCapsule) -> TypedCapsule:
+    """A capsule that hears its readers."""
+    return dataclasses.replace(capsule, received=None)
 
 
 def given_on(net: Network, part: Network, params: Any, state: Any) -> tuple[Any, Any]:
@@ -94,10 +118,16 @@ def given_on(net: Network, part: Network, params: Any, state: Any) -> tuple[Any,
     """
     named = dict(flatten(net.named(params)))
     own = nest({name: named[name] for name in named_shapes(part.program.typed)})
-    return part.from_named(own), part.state_from_named(net.named_state(state))
+    carried = dict(flatten(net.named_state(state)))
+    names = named_state_shapes(part.program.typed)
+    states = nest({name: carried[name] for name in names})
+    return part.from_named(own), part.state_from_named(states)
 
 
-def _require(net: Network, argument: str, name: Any, known: Iterable[str]) -> None:
+def require_capsule(
+    net: Network, argument: str, name: Any, known: Iterable[str]
+) -> None:
+    """Raises ValueError if a name is unknown, with the nearest known one."""
     names = list(known)
     if name not in names:
         cure = nearest(name, names, f"expected one of {listing(names)}")
@@ -107,24 +137,13 @@ def _require(net: Network, argument: str, name: Any, known: Iterable[str]) -> No
         )
 
 
-def _behind(capsules: Mapping[str, Any], of: str, by: str | None) -> set[str]:
+def _behind(capsules: Mapping[str, TypedCapsule], of: str, by: str | None) -> set[str]:
     """Names of what a capsule is computed from, itself among them, as far as `by`."""
     needed, waiting = {of}, [of]
     while waiting:
         name = waiting.pop()
         if name in capsules and (name != by or name == of):
-            sources = {edge.source for edge in capsules[name].edges} - needed
+            sources = set(capsules[name].sources) - needed
             needed |= sources
             waiting += sources
     return needed
-
-
-def _rules(backward: Any, names: set[str]) -> Any:
-    """Backward rules given by place: those whose places the part has."""
-    if not isinstance(backward, Mapping):
-        return backward
-    return {
-        place: rule
-        for place, rule in backward.items()
-        if place == "*" or names.issuperset((place,) if place in names else place)
-    }

@@ -1,5 +1,7 @@
 """Gradients by inputs and between capsules, against derivatives of plain formulas."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -224,6 +226,48 @@ def test_state_and_shared_weights_are_given_on():
     w = net.named(params)["twin"]["W"]
     deviation = jnp.sqrt(state["h"]["variance"] + cj.caps.standardize().epsilon)
     close(found["x"], jnp.broadcast_to((w @ w)[:, 1] / deviation, (2, 3)))
+
+
+def test_guided_saliency_is_that_of_the_publication():
+    """Where a relu passes a signal back, it passes what is positive alone."""
+    x = cj.input("x", (4,))
+    a = cj.capsule("a", cj.matmul(x, 5), cap="relu")
+    b = cj.capsule("b", cj.matmul(a, 5), cap="relu")
+    y = cj.capsule("y", cj.matmul(b, 3), cap="softmax")
+    graph = cj.graph(y, losses={"y": "cross_entropy"})
+    net = cj.compile(graph, backward="guided")
+    params = draw_like(net.init(jax.random.key(0))[0])
+    x = draw((6, 4), 5)
+    named = jax.tree.map(np.asarray, net.named(params))
+    layers = [named[n]["W"][s] for n, s in (("a", "x"), ("b", "a"), ("y", "b"))]
+    u = [np.asarray(x) @ layers[0] + named["a"]["B"]]
+    u.append(np.maximum(u[0], 0) @ layers[1] + named["b"]["B"])
+    signal = np.broadcast_to(layers[2][:, 1], (6, 5))
+    expected = {}
+    for name, own, w in (("b", u[1], layers[1]), ("a", u[0], layers[0])):
+        signal = (np.maximum(signal, 0) * (own > 0)) @ w.T
+        expected[name] = signal
+
+    def found(x):
+        given = net, params, {}, {"x": x}
+        entry: Any = {"of": "y", "tensor": "U", "entry": 1}
+        by_a = cj.gradient_between(*given, by="a", **entry)
+        return {"b": by_a, "a": cj.saliency(*given, **entry)["x"]}
+
+    close(quick(found)(x), expected)
+    # The total input of a ruled capsule itself: its function has no part in it.
+    of_a = cj.saliency(net, params, {}, {"x": x}, of="a", tensor="U", entry=2)
+    close(of_a["x"], np.broadcast_to(layers[0][:, 2], (6, 4)))
+
+
+def test_feedback_weights_are_given_on():
+    net = cj.compile(deep(), backward="feedback_alignment", passes=FOLDED)
+    params, state = net.init(jax.random.key(0))
+    feedback = net.named_state(state)["y"]["feedback"]["h5"]
+    found = cj.gradient_between(
+        net, params, state, {"x": draw((2, 4))}, of="y", by="h5", entry=2
+    )
+    close(found, jnp.broadcast_to(feedback[:, 2], (2, 4)))
 
 
 ERRORS = {
