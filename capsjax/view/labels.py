@@ -71,6 +71,14 @@ def capsule_words(capsule: TypedCapsule) -> str:
     return "" if capsule.cap.kind == "identity" else words(capsule.cap)
 
 
+def rule_words(capsule: TypedCapsule) -> str:
+    """The backward rules on a capsule and the edges into it: `back: stop`."""
+    received = capsule.received and capsule.received.rule
+    rules = received, capsule.backward, *(edge.backward for edge in capsule.edges)
+    found = dict.fromkeys(words(rule) for rule in rules if rule is not None)
+    return f"back: {', '.join(found)}" if found else ""
+
+
 def caps_words(group: TypedGroup) -> str:
     """The capsule functions of a group's members."""
     return ", ".join(map(words, group.caps))

@@ -138,6 +138,7 @@ def boxes(typed: TypedGraph, folded: Folded) -> list[Box]:
         rows = [
             (labels.capsule_words(capsule), _TEXT, INK, "normal"),
             (shape, _TEXT, SOFT, "normal"),
+            (labels.rule_words(capsule), _TEXT, "#2f6b3c", "normal"),
         ]
         if capsule.name in losses:
             words = labels.loss_words(losses[capsule.name])
