@@ -56,8 +56,8 @@ def _transformer(i, h):
 LAYERS = {"mlp": _mlp, "conv": _conv, "transformer": _transformer}
 
 
-def build(name: str, depth: int, folded: bool):
-    """The network and its loss, `loss(params, batch)`, and the parameters."""
+def declare(name: str, depth: int):
+    """The graph, and by capsule the layer and the keys of its weight and bias."""
     shape = PROBLEMS[name].shape[1:]
     h, owners = cj.input("x", shape), {}
     for i in range(depth):
@@ -70,7 +70,12 @@ def build(name: str, depth: int, folded: bool):
         h = cj.capsule("mean", cj.identity(h), cap=pool, bias=None)
         h = cj.capsule("flat", cj.reshape(h, (-1,)), bias=None)
     y = cj.capsule("y", cj.matmul(h, 10), cap="softmax")
-    graph = cj.graph(y, name=name, losses={"y": "cross_entropy"})
+    return cj.graph(y, name=name, losses={"y": "cross_entropy"}), owners
+
+
+def build(name: str, depth: int, folded: bool):
+    """The network and its loss, `loss(params, batch)`, and the parameters."""
+    graph, owners = declare(name, depth)
     net = cj.compile(graph, passes=FOLDED if folded else UNFOLDED)
 
     layers, head = values(name, depth)
