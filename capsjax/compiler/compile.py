@@ -18,12 +18,8 @@ from capsjax.compiler.residuals import parse_bytes
 from capsjax.compiler.tuning import tuned_stage
 from capsjax.compiler.verify import verify_rules
 from capsjax.compiler.verify_passes import require_losses
-from capsjax.graph.backward import (
-    apply_rules,
-    declared_rules,
-    given_rules,
-    without_rules,
-)
+from capsjax.graph.assignment import apply_rules, without_rules
+from capsjax.graph.backward import declared_rules, given_rules
 from capsjax.graph.checks import check as check_graph
 from capsjax.graph.declaration import Graph
 from capsjax.graph.errors import GraphError

@@ -6,7 +6,8 @@ whose parts are not understood.
 
 from collections import Counter
 
-from capsjax.graph.backward import apply_rules, declared_rules
+from capsjax.graph.assignment import apply_rules
+from capsjax.graph.backward import declared_rules
 from capsjax.graph.declaration import Graph
 from capsjax.graph.errors import (
     NAMELESS,

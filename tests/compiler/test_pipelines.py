@@ -12,7 +12,7 @@ from hypothesis import given, settings
 import capsjax as cj
 from capsjax.compiler.verify import CompilerError
 from capsjax.compiler.verify_passes import require_losses
-from capsjax.graph.backward import without_rules
+from capsjax.graph.assignment import without_rules
 from capsjax.graph.typed import TypedCapsule
 from tests.compiler.random_graphs import graphs
 from tests.compiler.test_against_interpreter import gradients, problem

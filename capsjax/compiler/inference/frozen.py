@@ -22,7 +22,7 @@ from capsjax.compiler.state import (
     state_shapes,
 )
 from capsjax.compiler.verify import verify
-from capsjax.graph.backward import without_rules
+from capsjax.graph.assignment import without_rules
 from capsjax.graph.typed import TypedGraph
 
 
