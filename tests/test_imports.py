@@ -17,6 +17,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = [
     {"graph"},
     {"weightings", "caps", "losses"},
+    {"backward"},
     {"compiler"},
     {"neural", "training", "pretrained", "observe"},
     {"sweep"},
