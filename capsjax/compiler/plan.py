@@ -77,7 +77,8 @@ def behind(typed: TypedGraph, names: Iterable[str]) -> frozenset[str]:
     """What depends on parameters, or on the given inputs; these among it.
 
     Backward rules cut what depends on them: where nothing is sent back over an edge, or
-    what is sent is not heard, the source has no need of the reader's error signal.
+    what is sent is not heard, the source has no need of the reader's error signal. And
+    they add to it: of an output's, what it is sent straight to has need.
     """
     found, unheard = set(names), deaf(typed)
     for capsule in typed.capsules:
@@ -87,7 +88,17 @@ def behind(typed: TypedGraph, names: Iterable[str]) -> frozenset[str]:
         heard = (source for source in sources if source not in unheard)
         if capsule.learns or not found.isdisjoint(heard):
             found.update((capsule.name, *capsule.made))
+            found.update(sent_straight(capsule))
     return frozenset(found)
+
+
+def sent_straight(item: TypedCapsule | TypedGroup | TypedRun) -> frozenset[str]:
+    """The outputs whose error signals are sent straight to what the item holds."""
+    if isinstance(item, TypedRun):
+        return frozenset().union(*map(sent_straight, item.body.capsules))
+    if isinstance(item, TypedGroup) or item.received is None:
+        return frozenset()
+    return frozenset(name for name, _ in item.received.outputs)
 
 
 def deaf(typed: TypedGraph) -> frozenset[str]:
