@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from capsjax.compiler import interpreter, parameters
 from capsjax.compiler.batch import take_batch, take_inputs
 from capsjax.compiler.mode import INFERENCE, Mode
+from capsjax.compiler.only import Only
 from capsjax.compiler.passes import PIPELINE, Pass, Stage, run_passes
 from capsjax.compiler.plan import plan
 from capsjax.compiler.precision import Precision, cast, common
@@ -197,6 +198,7 @@ class Network:
         *,
         train: bool = True,
         key: jax.Array | None = None,
+        only: Iterable[str] | None = None,
     ) -> Arrays:
         """The error signals `delta_H = dL/dU_H` of every capsule, by name.
 
@@ -212,16 +214,19 @@ class Network:
             batch: Inputs and targets by name, as for `loss`.
             train: Whether capsule functions that differ in training do so.
             key: Random key for capsule functions that draw.
+            only: Names of capsules: what the others alone need is not computed.
 
         Returns:
-            For every capsule, also those that the compiler drops, an array of shape
-            [B, *shape of U].
+            For every capsule, also those that the compiler drops, or for those that
+            are asked for, an array of shape [B, *shape of U].
 
         Raises:
-            ValueError: As for `loss`.
+            ValueError: As for `loss`; or a capsule that is asked for is unknown.
 
         Source: Li & Shan, arXiv 1805.03551, equations 4 and 5.
         """
+        if only is not None:
+            return self._only("deltas", only, params, state, batch, train, key)
         mode = self._mode(train, key)
         self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
@@ -263,6 +268,7 @@ class Network:
         *,
         train: bool = False,
         key: jax.Array | None = None,
+        only: Iterable[str] | None = None,
     ) -> dict[str, dict[str, jax.Array]]:
         """Total input and output of every capsule that an output needs.
 
@@ -272,13 +278,17 @@ class Network:
             inputs: Arrays by input name, as for `apply`.
             train: Whether capsule functions that differ in training do so.
             key: Random key for capsule functions that draw.
+            only: Names of capsules: what the others alone need is not computed.
 
         Returns:
             `{capsule: {"U": array, "Y": array}}`, batch axis first.
 
         Raises:
-            ValueError: As for `apply`.
+            ValueError: As for `apply`; or a capsule that is asked for is unknown, or
+                needed by no output.
         """
+        if only is not None:
+            return self._only("activations", only, params, state, inputs, train, key)
         mode = self._mode(train, key)
         self._check(params, state)
         params, arrays = self._cast(params, take_inputs(self._used, inputs))
@@ -618,6 +628,10 @@ class Network:
         if self.backward == "autodiff":
             return functools.partial(_interpreted, self.typed, self._used)
         return _with_hint(_Run(self.program))
+
+    @functools.cached_property
+    def _only(self) -> Only:
+        return Only(self)
 
     @functools.cached_property
     def _observed(self) -> Program:

@@ -223,7 +223,7 @@ def gradient_between(
     own_params, own_state = given_on(net, part, params, state)
     arrays = dict(_inputs(net, inputs))
     if by not in arrays:
-        arrays[by] = net.activations(params, state, arrays)[by]["Y"]
+        arrays[by] = net.activations(params, state, arrays, only=[by])[by]["Y"]
     arrays = {name: arrays[name] for name, _ in part.typed.inputs}
 
     def chosen(y: jax.Array) -> jax.Array:
