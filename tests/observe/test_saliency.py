@@ -142,10 +142,14 @@ def test_integrated_gradients_of_a_product_are_exact_in_one_step():
     params, state = net.init(jax.random.key(0))
     u, v = net.named(params)["y"]["W"]["x"].T
     x = draw((2, 3))
-    inputs = {"x": x}
-    found = cj.integrated_gradients(net, params, state, inputs, of="y", steps=1)["x"]
+
+    @quick
+    def found(x):
+        given = net, params, state, {"x": x}
+        return cj.integrated_gradients(*given, of="y", steps=1)["x"]
+
     expected = x * ((x @ v)[:, None] * u + (x @ u)[:, None] * v) / 2
-    close(found, expected)
+    close(found(x), expected)
 
 
 def deep(depth: int = 6) -> cj.Graph:
@@ -222,10 +226,14 @@ def test_state_and_shared_weights_are_given_on():
     net = cj.compile(cj.graph(cj.capsule("y", cj.matmul(b, 2), cap="softmax")))
     params, _ = net.init(jax.random.key(0))
     state = {"h": {"mean": draw((3,), 1), "variance": draw((3,), 2) ** 2 + 0.5}}
-    found = cj.saliency(net, params, state, {"x": draw((2, 3))}, of="b", entry=1)
+
+    @quick
+    def found(x):
+        return cj.saliency(net, params, state, {"x": x}, of="b", entry=1)["x"]
+
     w = net.named(params)["twin"]["W"]
     deviation = jnp.sqrt(state["h"]["variance"] + cj.caps.standardize().epsilon)
-    close(found["x"], jnp.broadcast_to((w @ w)[:, 1] / deviation, (2, 3)))
+    close(found(draw((2, 3))), jnp.broadcast_to((w @ w)[:, 1] / deviation, (2, 3)))
 
 
 def test_guided_saliency_is_that_of_the_publication():
@@ -255,19 +263,27 @@ def test_guided_saliency_is_that_of_the_publication():
         return {"b": by_a, "a": cj.saliency(*given, **entry)["x"]}
 
     close(quick(found)(x), expected)
+
     # The total input of a ruled capsule itself: its function has no part in it.
-    of_a = cj.saliency(net, params, {}, {"x": x}, of="a", tensor="U", entry=2)
-    close(of_a["x"], np.broadcast_to(layers[0][:, 2], (6, 4)))
+    @quick
+    def of_a(x):
+        given = net, params, {}, {"x": x}
+        return cj.saliency(*given, of="a", tensor="U", entry=2)["x"]
+
+    close(of_a(x), np.broadcast_to(layers[0][:, 2], (6, 4)))
 
 
 def test_feedback_weights_are_given_on():
     net = cj.compile(deep(), backward="feedback_alignment", passes=FOLDED)
-    params, state = net.init(jax.random.key(0))
+    params, state = quick(net.init)(jax.random.key(0))
     feedback = net.named_state(state)["y"]["feedback"]["h5"]
-    found = cj.gradient_between(
-        net, params, state, {"x": draw((2, 4))}, of="y", by="h5", entry=2
-    )
-    close(found, jnp.broadcast_to(feedback[:, 2], (2, 4)))
+
+    @quick
+    def found(x):
+        given = net, params, state, {"x": x}
+        return cj.gradient_between(*given, of="y", by="h5", entry=2)
+
+    close(found(draw((2, 4))), jnp.broadcast_to(feedback[:, 2], (2, 4)))
 
 
 ERRORS = {
@@ -284,7 +300,10 @@ def test_what_is_wrong_is_said(trained, name):
     net, params, state, image = trained
     settings, message = ERRORS[name]
     with pytest.raises(ValueError, match=message):
-        cj.saliency(net, params, state, {"image": image}, **settings)
+        jax.eval_shape(
+            lambda image: cj.saliency(net, params, state, {"image": image}, **settings),
+            image,
+        )
 
 
 def test_what_is_wrong_between_capsules_is_said(trained):
@@ -317,7 +336,12 @@ def test_integers_are_not_differentiated_by():
     inputs = {"token": jnp.arange(6).reshape(2, 3)}
     with pytest.raises(ValueError, match="the capsule that embeds them"):
         cj.saliency(net, params, state, inputs, of="y")
-    found = cj.gradient_between(net, params, state, inputs, of="y", by="e")
-    y = net.apply(params, state, inputs)[0]["y"]
+
+    @quick
+    def both(inputs):
+        found = cj.gradient_between(net, params, state, inputs, of="y", by="e")
+        return found, net.apply(params, state, inputs)[0]["y"]
+
+    found, y = both(inputs)
     w = net.named(params)["y"]["W"]["flat"].reshape(3, 2)
     close(found, (1 - y[:, :, None] ** 2) * w)

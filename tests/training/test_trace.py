@@ -78,7 +78,9 @@ def test_the_numbers_are_those_of_the_network():
 
 def test_without_rules_there_is_nothing_to_compare_with():
     tracer = cj.trace(classifier(), BATCH)
-    tracer(0, *tracer.net.init(jax.random.key(0)))
+    tracer.record(
+        0, quick(lambda key: tracer.measure(*tracer.net.init(key)))(jax.random.key(0))
+    )
     assert set(tracer.table["quantity"]) == {"Y", "delta", "dead", "W", "dW", "B", "dB"}
 
 
@@ -89,7 +91,8 @@ def test_members_stand_beside_each_other():
     tracer.record(7, quick(jax.vmap(tracer.measure))(*members))
     assert list(tracer.table)[:2] == ["step", "member"]
     alone = cj.trace(net, BATCH)
-    alone(0, *jax.tree.map(lambda a: a[1], members))
+    own = jax.tree.map(lambda a: a[1], members)
+    alone.record(0, quick(alone.measure)(*own))
     table = tracer.table[tracer.table["member"] == 1]
     np.testing.assert_allclose(table["value"], alone.table["value"], rtol=1e-9)
 
@@ -99,13 +102,17 @@ def test_a_run_is_the_same_with_it():
     data = {name: np.concatenate([each] * 3) for name, each in BATCH.items()}
     tracer = cj.trace(net, BATCH, every=4)
     given: dict[str, Any] = dict(epochs=3, batch_size=6, progress=False)
-    run = cj.fit(net, data, trace=tracer, **given)
+    steps: list[int] = []
+
+    def trace(step: int, params: Any, state: Any) -> None:
+        steps.append(step)
+        tracer(step, params, state)
+
+    run = cj.fit(net, data, trace=trace, **given)
+    assert steps == list(range(10))
     assert sorted(set(tracer.table["step"])) == [0, 4, 8]
     plain = cj.fit(net, data, **given)
     close(run.params, plain.params, 0)
-    steps: list[int] = []
-    run = cj.fit(net, data, trace=lambda step, *given: steps.append(step), **given)
-    assert steps == list(range(10))
     tracer(12, run.params, run.state)
     found = values(tracer, 12)
     assert found["h", "x", "W"] == pytest.approx(
