@@ -5,6 +5,7 @@
     cj.view.learning_curves(table)  loss and metrics over epochs
     cj.view.memory(net, 128)        what a memory budget costs
     cj.view.diagnosis(found)        outputs and error signals over depth
+    cj.view.trace(tracer.table)     signals, weights and gradients over a run
     cj.view.reconstructions(...)    images, and what a decoder makes of them
     cj.view.perturbations(...)      the same where one dimension of a vector is changed
     cj.view.draw_network(net)       a small network of neurons
@@ -24,6 +25,7 @@ from capsjax.view.neural import draw_network, draw_networks
 from capsjax.view.neural_figures import figure
 from capsjax.view.picture import Picture
 from capsjax.view.table import summary
+from capsjax.view.trace import trace
 
 __all__ = [
     "Picture",
@@ -37,4 +39,5 @@ __all__ = [
     "perturbations",
     "reconstructions",
     "summary",
+    "trace",
 ]

@@ -90,6 +90,11 @@ def test_members_stand_beside_each_other():
     members = quick(jax.vmap(net.init))(jax.random.split(jax.random.key(0), 3))
     tracer.record(7, quick(jax.vmap(tracer.measure))(*members))
     assert list(tracer.table)[:2] == ["step", "member"]
+    *_, angle = cj.view.trace(tracer.table).figure.axes
+    assert angle.get_title("left") == "angle to the exact gradient"
+    rows: Any = tracer.table.set_index(["capsule", "source", "quantity"])["value"]
+    mean = np.degrees(np.arccos(rows["h", "x", "cosine"].to_numpy())).mean()
+    assert angle.get_lines()[0].get_ydata() == pytest.approx([mean])
     alone = cj.trace(net, BATCH)
     own = jax.tree.map(lambda a: a[1], members)
     alone.record(0, quick(alone.measure)(*own))
@@ -128,4 +133,6 @@ def test_what_is_wrong_is_said():
     with pytest.raises(ValueError, match="declares no loss"):
         cj.trace(net, BATCH)
     tracer = cj.trace(classifier(), BATCH)
+    with pytest.raises(ValueError, match="found a table of 0 rows"):
+        cj.view.trace(tracer.table)
     assert list(tracer.table) == ["step", "capsule", "source", "quantity", "value"]

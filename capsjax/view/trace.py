@@ -1,0 +1,131 @@
+"""trace: signals, weights and gradients over the steps of a training run."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from capsjax.view.picture import Picture
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_INK, _GRID = "#1f2933", "#e4e7eb"
+_MOST_NAMES = 12
+_COLUMNS = 3
+_TITLES = {
+    "Y": "|Y|, root mean square",
+    "delta": "|delta|, of one example",
+    "dW": "|dL/dW|",
+    "W": "|W|",
+    "dead": "dead units",
+    "cosine": "angle to the exact gradient",
+}
+
+
+def trace(table: "pd.DataFrame") -> Picture:
+    """Draws what a tracer has recorded.
+
+    Args:
+        table: The table of what `cj.trace` gives, or rows of it: only some capsules.
+
+    Returns:
+        The picture, a panel a quantity: a line for each capsule, or for each edge where
+        the quantity is a weight's; from dark at the inputs to light at the outputs. Of
+        members, the mean, and a band from the least to the largest. It shows itself in
+        a notebook; has `.figure`, `.svg`, `.png` and `.save(path)`.
+
+    Raises:
+        ValueError: The table is none of a tracer's, or empty.
+
+    Example:
+        >>> import capsjax as cj, jax, jax.numpy as jnp
+        >>> x = cj.input("x", (2,))
+        >>> y = cj.capsule("y", cj.matmul(x, 1))
+        >>> net = cj.compile(cj.graph(y, losses={"y": "mean_squared_error"}))
+        >>> tracer = cj.trace(net, {"x": jnp.eye(2), "y": jnp.ones((2, 1))})
+        >>> tracer(0, *net.init(jax.random.key(0)))
+        >>> cj.view.trace(tracer.table)
+        <picture of 10.8 x 5.6 inches>
+    """
+    from matplotlib.figure import Figure
+
+    columns = {"step", "capsule", "source", "quantity", "value"}
+    if not columns.issubset(table.columns) or not len(table):
+        raise ValueError(
+            f"found a table of {len(table)} rows with columns {list(table.columns)}; "
+            "expected a tracer's table, of one moment at least"
+        )
+    there = set(table["quantity"])
+    shown = [name for name in _TITLES if name in there]
+    rows = -(-len(shown) // _COLUMNS)
+    size = (3.6 * min(len(shown), _COLUMNS), 2.8 * rows)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    lines = {}
+    for number, quantity in enumerate(shown):
+        axes = figure.add_subplot(rows, _COLUMNS, number + 1)
+        lines |= _draw(axes, table, quantity)
+    _name(figure, lines)
+    return Picture(figure)
+
+
+def _draw(axes: Any, table: Any, quantity: str) -> dict[str, Any]:
+    """Draws a panel; the lines by capsule."""
+    from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
+
+    own = table[table["quantity"] == quantity]
+    if quantity == "cosine":  # of edges, as weights are; not of all of a capsule
+        own = own[own["source"] != ""]
+    order = list(dict.fromkeys(table["capsule"]))
+    lines = {}
+    for (capsule, _), rows in own.groupby(["capsule", "source"], sort=False):
+        values = rows.assign(value=_shown(quantity, rows["value"].to_numpy()))
+        by_step = values.groupby("step")["value"]
+        mean = by_step.mean()
+        color = colormaps["viridis"](0.9 * order.index(capsule) / max(len(order), 2))
+        marker = "o" if len(mean) < 3 else None
+        (lines[capsule],) = axes.plot(
+            mean.index, mean, color=color, marker=marker, markersize=3, linewidth=1.4
+        )
+        if "member" in rows:
+            band = by_step.min(), by_step.max()
+            axes.fill_between(mean.index, *band, color=color, alpha=0.15, linewidth=0)
+    if quantity == "dead":
+        axes.set_ylim(0, 1)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    elif quantity == "cosine":
+        axes.set_ylim(0, 180 if axes.get_ylim()[1] > 120 else 120)
+        axes.yaxis.set_major_locator(MultipleLocator(30))
+        axes.yaxis.set_major_formatter("{x:.0f}°")
+        axes.axhline(90, color=_INK, linestyle=":", linewidth=1)
+    elif (own["value"] > 0).any():
+        axes.set_yscale("log")
+    title = _TITLES[quantity]
+    axes.set_title(title, loc="left", color=_INK, weight="bold", fontsize="medium")
+    axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.grid(color=_GRID)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return lines
+
+
+def _shown(quantity: str, values: np.ndarray) -> np.ndarray:
+    if quantity != "cosine":
+        return values
+    return np.degrees(np.arccos(np.clip(values, -1, 1)))
+
+
+def _name(figure: Any, lines: dict[str, Any]) -> None:
+    """A legend beside the panels: all capsules, or some from first to last."""
+    names = list(lines)
+    if len(names) > _MOST_NAMES:
+        chosen = np.linspace(0, len(names) - 1, _MOST_NAMES).round().astype(int)
+        names = [names[number] for number in chosen]
+    figure.legend(
+        [lines[name] for name in names],
+        names,
+        loc="outside right center",
+        frameon=False,
+        fontsize="small",
+    )
