@@ -7,6 +7,7 @@ By name, state stands as if each capsule were alone. The wiring of neurons, whic
 in the state too, is passed on as it is.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,9 +18,11 @@ from capsjax.compiler.parameters import (
     Name,
     Params,
     copies_of,
+    drawn_edges,
     edge_keys,
     feedback_of,
     flatten,
+    initial_edges,
     nest,
     own_key,
     shape_of,
@@ -41,6 +44,9 @@ def state_shapes(typed: TypedGraph) -> dict[Name, Shape]:
         elif isinstance(item, TypedRun):
             for name, shape in state_shapes(item.body).items():
                 found[name] = (item.size, *shape)
+        else:
+            for key, shape in item.feedback_shapes.items():
+                found[(item.name, "feedback", key)] = shape
     return found
 
 
@@ -82,7 +88,18 @@ def initial_state(typed: TypedGraph, key: jax.Array, dtype: Any) -> Params:
             found |= copies_of(
                 item, lambda each, numbers: _initial_own(each, key, dtype, numbers)
             )
+        elif item.feedback_shapes:
+            own = own_key(key, item.name, feedback_of("edges"))
+            found[(item.name, "feedback", "edges")] = item.backward.initial_feedback(
+                functools.partial(drawn_edges, item, own, dtype),
+                functools.partial(initial_edges, item, key, dtype),
+            )
     return nest(found)
+
+
+def with_wiring(state: Params, wiring: Params) -> Params:
+    """State, and the wiring of neurons beside what their rules carry."""
+    return state | {name: {**state.get(name, {}), **w} for name, w in wiring.items()}
 
 
 def _initial_own(
@@ -104,12 +121,14 @@ def _initial_own(
         weight = own_key(key, name, edge.key, numbers)
         if edge.weight is not None:
             weight = own_key(key, edge.weight, "")
+        draw = functools.partial(
+            edge.weighting.initial,
+            shape=edge.source_shape,
+            gain=cap.gain,
+            dtype=dtype,
+        )
         found[(name, "feedback", edge.key)] = edge.backward.initial_feedback(
-            lambda key, edge=edge: edge.weighting.initial(
-                key, edge.source_shape, cap.gain, dtype
-            ),
-            drawn,
-            weight,
+            functools.partial(draw, drawn), functools.partial(draw, weight)
         )
     if capsule.received is not None:
         for output, shape in capsule.received_shapes.items():
@@ -152,9 +171,12 @@ def check_state(typed: TypedGraph, state: Any, expected: Mapping[Name, Shape]) -
         ValueError: What is missing or of another shape, by name.
     """
     given = state if isinstance(state, Mapping) else {}
+    neurons = {group.name for group in typed.groups}
     faults = []
     for capsule, shapes in nest(expected).items():
         own = given.get(capsule)
+        if capsule in neurons and isinstance(own, Mapping):  # beside their wiring
+            own = {"feedback": own.get("feedback")}
         found: Any = brief(own)
         if isinstance(own, Mapping):
             arrays = flatten({capsule: own}) if own else ()
