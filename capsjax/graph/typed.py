@@ -259,6 +259,11 @@ class TypedGroup:
     backward: Any = None
 
     @property
+    def ruled(self) -> bool:
+        """Whether a backward rule acts on its edges."""
+        return self.backward is not None
+
+    @property
     def feedback_shapes(self) -> dict[str, Shape]:
         """Shape of what its backward rule carries in the state for all edges."""
         if self.backward is None or self.weight_shape is None:
