@@ -85,15 +85,16 @@ class BackwardRule(BackwardKind):
         raise TypeError(f"{type(self).__name__} declares no through")
 
     def initial_feedback(
-        self, drawn: Callable[[], jax.Array], weight: Callable[[], jax.Array]
+        self, draw: Callable[[jax.Array], jax.Array], key: jax.Array, weight: jax.Array
     ) -> jax.Array:
         """What a rule on an edge carries, before the first step.
 
         Args:
-            drawn: Draws an array as the edge's weight is drawn, but another one.
-            weight: Gives the initial weight.
+            draw: Draws an array as the edge's weight is drawn, with a key.
+            key: A key of the rule's own.
+            weight: The key with which `net.init` draws the weight.
         """
-        return drawn()
+        return draw(key)
 
     def next_feedback(self, feedback: jax.Array) -> jax.Array | None:
         """What is carried after a step of training; None if it never changes."""

@@ -26,7 +26,7 @@ from capsjax.graph.errors import GraphError
 from capsjax.graph.typed import TypedGraph
 
 Rule = BackwardRule | str
-Backward = Rule | Mapping[str | tuple[str, str], Rule]
+Backward = Rule | Mapping[Any, Rule]
 
 
 @runtime_checkable

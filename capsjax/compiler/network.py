@@ -25,7 +25,6 @@ from capsjax.compiler.state import (
     named_state_shapes,
     state_by_name,
     state_shapes,
-    with_wiring,
 )
 from capsjax.graph.errors import brief, listing
 from capsjax.graph.kinds import Shape
@@ -95,8 +94,7 @@ class Network:
         policy = self.precision
         dtype = jnp.result_type(policy.parameters if policy else float)
         wide = jnp.promote_types(dtype, jnp.float32)
-        state = initial_state(self._used, key, wide)
-        state = with_wiring(state, self.program.wiring())
+        state = initial_state(self._used, key, wide) | self.program.wiring()
         return parameters.initial_parameters(self._used, key, dtype), state
 
     def apply(
@@ -604,10 +602,7 @@ class Network:
             found = f"no {group.name!r}"
         else:
             expected = self.program.groups[group.name].tables
-            given = state[group.name]
-            if isinstance(given, Mapping):
-                given = {key: given[key] for key in given if key != "feedback"}
-            if _shapes(given) == _shapes(expected):
+            if _shapes(state[group.name]) == _shapes(expected):
                 return
             found = f"{group.name!r} of another network"
         raise ValueError(
@@ -750,9 +745,7 @@ class _Run:
 
 def _updated(state: State, new: State, mode: Mode) -> State:
     """The state after a step; inference leaves it alone."""
-    if not mode.train:
-        return state
-    return {**state, **{name: {**state[name], **own} for name, own in new.items()}}
+    return {**state, **new} if mode.train else state
 
 
 def _interpreted(

@@ -18,11 +18,9 @@ from capsjax.compiler.parameters import (
     Name,
     Params,
     copies_of,
-    drawn_edges,
     edge_keys,
     feedback_of,
     flatten,
-    initial_edges,
     nest,
     own_key,
     shape_of,
@@ -30,7 +28,7 @@ from capsjax.compiler.parameters import (
 )
 from capsjax.graph.errors import brief
 from capsjax.graph.kinds import Shape
-from capsjax.graph.typed import TypedCapsule, TypedGraph, TypedRun
+from capsjax.graph.typed import TypedCapsule, TypedEdge, TypedGraph, TypedRun
 
 
 def state_shapes(typed: TypedGraph) -> dict[Name, Shape]:
@@ -44,9 +42,6 @@ def state_shapes(typed: TypedGraph) -> dict[Name, Shape]:
         elif isinstance(item, TypedRun):
             for name, shape in state_shapes(item.body).items():
                 found[name] = (item.size, *shape)
-        else:
-            for key, shape in item.feedback_shapes.items():
-                found[(item.name, "feedback", key)] = shape
     return found
 
 
@@ -83,26 +78,17 @@ def initial_state(typed: TypedGraph, key: jax.Array, dtype: Any) -> Params:
     found: dict[Name, Any] = {}
     for item in typed.capsules:
         if isinstance(item, TypedCapsule):
-            found |= _initial_own(item, key, dtype)
+            found |= _initial_own(typed.shared, item, key, dtype)
         elif isinstance(item, TypedRun):
             found |= copies_of(
-                item, lambda each, numbers: _initial_own(each, key, dtype, numbers)
-            )
-        elif item.feedback_shapes:
-            own = own_key(key, item.name, feedback_of("edges"))
-            found[(item.name, "feedback", "edges")] = item.backward.initial_feedback(
-                functools.partial(drawn_edges, item, own, dtype),
-                functools.partial(initial_edges, item, key, dtype),
+                item,
+                lambda *own: _initial_own(typed.shared, own[0], key, dtype, own[1]),
             )
     return nest(found)
 
 
-def with_wiring(state: Params, wiring: Params) -> Params:
-    """State, and the wiring of neurons beside what their rules carry."""
-    return state | {name: {**state.get(name, {}), **w} for name, w in wiring.items()}
-
-
 def _initial_own(
+    shared: Mapping[str, tuple[TypedCapsule, TypedEdge]],
     capsule: TypedCapsule,
     key: jax.Array,
     dtype: Any,
@@ -118,17 +104,11 @@ def _initial_own(
         if edge.feedback_shape is None:
             continue
         drawn = own_key(key, name, feedback_of(edge.key), numbers)
-        weight = own_key(key, name, edge.key, numbers)
-        if edge.weight is not None:
-            weight = own_key(key, edge.weight, "")
-        draw = functools.partial(
-            edge.weighting.initial,
-            shape=edge.source_shape,
-            gain=cap.gain,
-            dtype=dtype,
-        )
+        weight, origin = own_key(key, name, edge.key, numbers), (capsule, edge)
+        if edge.weight is not None:  # drawn where it is first named
+            weight, origin = own_key(key, edge.weight, ""), shared[edge.weight]
         found[(name, "feedback", edge.key)] = edge.backward.initial_feedback(
-            functools.partial(draw, drawn), functools.partial(draw, weight)
+            functools.partial(_drawn_like, *origin, dtype), drawn, weight
         )
     if capsule.received is not None:
         for output, shape in capsule.received_shapes.items():
@@ -136,6 +116,14 @@ def _initial_own(
             matrix = capsule.received.rule.initial_matrix(shape, drawn, dtype)
             found[(name, "feedback", output)] = matrix
     return found
+
+
+def _drawn_like(
+    capsule: TypedCapsule, edge: TypedEdge, dtype: Any, key: jax.Array
+) -> jax.Array:
+    """An array drawn as the weight of an edge is."""
+    gain = capsule.cap.gain
+    return edge.weighting.initial(key, edge.source_shape, gain, dtype)
 
 
 def state_by_name(typed: TypedGraph, state: Mapping[str, Any]) -> Params:
@@ -171,12 +159,9 @@ def check_state(typed: TypedGraph, state: Any, expected: Mapping[Name, Shape]) -
         ValueError: What is missing or of another shape, by name.
     """
     given = state if isinstance(state, Mapping) else {}
-    neurons = {group.name for group in typed.groups}
     faults = []
     for capsule, shapes in nest(expected).items():
         own = given.get(capsule)
-        if capsule in neurons and isinstance(own, Mapping):  # beside their wiring
-            own = {"feedback": own.get("feedback")}
         found: Any = brief(own)
         if isinstance(own, Mapping):
             arrays = flatten({capsule: own}) if own else ()

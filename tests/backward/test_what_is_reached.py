@@ -123,3 +123,24 @@ def test_concatenations_and_siblings():
     aligned = cj.backward.feedback_alignment()
     equal_to_oracle(graph, {"a": aligned, "b": cj.backward.sign_symmetric()})
     equal_to_oracle(graph, {"a": aligned, "b": aligned, "c": rules[0]})
+
+
+def test_a_shared_weight_and_the_feedback_to_it_are_drawn_alike():
+    """B = W + D is at first what it is under feedback alignment, whoever reads it."""
+    x = cj.input("x", (3,))
+    h = cj.capsule("h", cj.share(cj.matmul(x, 4), "w"), cap="relu")
+    back = cj.share(cj.matmul(h, 3, transposed=True), "w")
+    k = cj.capsule("k", back, cap="tanh")
+    y = cj.capsule("y", cj.share(cj.matmul(k, 4), "w"))
+    graph = cj.graph(y, losses={"y": "mean_squared_error"})
+    equal_to_oracle(graph, {("h", "k"): cj.backward.kolen_pollack(0.1), "h": DIRECT})
+    pollack, aligned = (
+        cj.compile(graph, backward=rule)
+        for rule in ("kolen_pollack", "feedback_alignment")
+    )
+    params, state = pollack.init(jax.random.key(0))
+    fixed = aligned.named_state(aligned.init(jax.random.key(0))[1])
+    w = pollack.named(params)["w"]["W"]
+    for name, source in (("k", "h"), ("y", "k")):
+        difference = pollack.named_state(state)[name]["feedback"][source]
+        close(w + difference, fixed[name]["feedback"][source])

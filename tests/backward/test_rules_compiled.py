@@ -1,0 +1,157 @@
+"""Rules under what the compiler does: folding, budgets, types, state on disk."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import capsjax as cj
+from capsjax.compiler.passes import PIPELINE, Pass, fold_all
+from capsjax.training.run import load_state, save_state
+from tests.helpers_capsjax import close, draw, draw_like, quick
+
+BATCH = 3
+KEY = jax.random.key(5)
+OTHERS = tuple(each for each in PIPELINE if each.name != "fold")
+FOLDED = (*OTHERS, Pass(fold_all, observable=True))
+COPIES = 3
+
+
+def on_edges() -> dict[Any, Any]:
+    """Rules on edges and functions: what is carried, what draws, what is clipped."""
+    rules: dict[Any, Any] = {"*": "feedback_alignment"}
+    before = ["first", *(f"y{i}" for i in range(COPIES))]
+    for i in range(COPIES):
+        rules[before[i], f"a{i}"] = cj.backward.kolen_pollack(0.1)
+        rules[f"a{i}", f"b{i}"] = "sign_symmetric"
+        rules[f"b{i}"] = "guided"
+        rules[before[i], f"y{i}"] = cj.backward.clip(0.02)
+        rules[f"b{i}", f"y{i}"] = cj.backward.noise(0.1)
+    return rules
+
+
+def on_capsules() -> dict[Any, Any]:
+    """The output's error goes straight to all, or to some capsules of every copy."""
+    rules: dict[Any, Any] = {"first": "direct_feedback_alignment"}
+    for i in range(COPIES):
+        rules[f"a{i}"] = "direct_feedback_alignment"
+        rules[f"b{i}"] = "straight_through"
+        rules[f"y{i}"] = "direct_feedback_alignment"
+    return rules
+
+
+RULES: dict[str, Any] = {
+    "edges": on_edges(),
+    "capsules": on_capsules(),
+}
+
+
+def chain(copies: int = COPIES) -> cj.Graph:
+    """Residual copies with a convolution's like, dropout, and running statistics."""
+    x = cj.input("x", (5,))
+    h = cj.capsule("first", cj.matmul(x, 4), cap="relu")
+    for number in range(copies):
+        norm = cj.caps.standardize(0.8, unbiased=False)
+        a = cj.capsule(f"a{number}", cj.matmul(h, 4), cap=norm, bias=None)
+        b = cj.capsule(f"b{number}", cj.channel_scale(a), cap="relu")
+        drop = cj.caps.dropout(0.4)
+        h = cj.capsule(f"y{number}", cj.identity(h), cj.matmul(b, 4), cap=drop)
+    y = cj.capsule("y", cj.matmul(h, 3), cap="softmax")
+    return cj.graph(y, losses={"y": "cross_entropy"})
+
+
+def batch() -> dict[str, jax.Array]:
+    """Inputs and classes."""
+    return {"x": draw((BATCH, 5)), "y": jnp.arange(BATCH) % 3}
+
+
+def step(net: cj.Network, seed: int = 1) -> Any:
+    """Loss, gradients and new state of a training step; error signals: by name."""
+
+    @quick
+    def everything():
+        params, state = net.init(jax.random.key(0))
+        named = net.named(params)
+        params = net.from_named(draw_like(named, seed))
+        gradient = jax.value_and_grad(net.loss, has_aux=True)
+        (loss, (_, new)), slopes = gradient(params, state, batch(), key=KEY)
+        deltas = net.deltas(params, state, batch(), key=KEY)
+        before = net.named_state(state)
+        return loss, net.named(slopes), before, net.named_state(new), deltas
+
+    return everything()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_folded_and_unfolded_are_equal(name):
+    """Feedback weights, and what is drawn, depend on names alone."""
+    graph = chain()
+    plain = cj.compile(graph, backward=RULES[name], passes=OTHERS)
+    folded = cj.compile(graph, backward=RULES[name], passes=FOLDED)
+    assert folded.program.typed.runs and not plain.program.typed.runs
+    expected = step(plain)
+    close(step(folded), expected)
+    deltas = expected[-1]
+    assert np.abs(deltas["a0"]).max() > 0
+
+
+@pytest.mark.parametrize("passes", [OTHERS, FOLDED], ids=["unfolded", "folded"])
+def test_a_memory_budget_changes_nothing(passes):
+    """Rules of several places at once, and next to no memory."""
+    graph, rules = chain(), {**on_edges(), "a1": "direct_feedback_alignment"}
+    free = cj.compile(graph, backward=rules, passes=passes)
+    ample: Any = cj.compile(graph, backward=rules, passes=passes, memory_budget=10**6)
+    budget = ample.program.problem(BATCH, jnp.dtype(float), True).smallest
+    bounded = cj.compile(graph, backward=rules, passes=passes, memory_budget=budget)
+    close(step(bounded), step(free))
+
+
+def test_exact_chosen_explicitly_is_the_default_bit_for_bit():
+    nets = cj.compile(chain()), cj.compile(chain(), backward="exact")
+    found, expected = map(step, nets)
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_state_is_saved_by_name(tmp_path):
+    """Read back into a program of another layout, it gives the same gradients."""
+    graph, rule = chain(), cj.backward.kolen_pollack(0.5)
+    folded = cj.compile(graph, backward=rule, passes=FOLDED)
+    plain = cj.compile(graph, backward=rule, passes=OTHERS)
+    params, state = folded.init(jax.random.key(3))
+    save_state(folded, state, tmp_path / "state.safetensors")
+    read = load_state(plain, tmp_path / "state.safetensors")
+    close(plain.named_state(read), folded.named_state(state), 0)
+    named = folded.named(params)
+    slopes = []
+    for net, own in ((folded, state), (plain, read)):
+        gradient = quick(
+            jax.grad(lambda p, net=net, own=own: net.loss(p, own, batch(), key=KEY)[0])
+        )
+        slopes.append(net.named(gradient(net.from_named(named))))
+    close(*slopes)
+
+
+def test_in_bfloat16():
+    """Signals in halves; gradients in the type of the parameters."""
+    graph, policy = chain(1), cj.Precision("bfloat16")
+    rules = {"*": cj.backward.kolen_pollack(), "a0": "direct_feedback_alignment"}
+    net = cj.compile(graph, backward=rules, precision=policy)
+    params, state = net.init(jax.random.key(0))
+    wide = cj.compile(graph, backward=rules)
+    given = batch()
+
+    @quick
+    def both(params, state):
+        slopes = [
+            jax.grad(lambda p, net=net: net.loss(p, state, given, key=KEY)[0])(params)
+            for net in (net, wide)
+        ]
+        return slopes
+
+    found, expected = both(params, state)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, atol=0.1 * float(jnp.max(abs(b))) + 1e-3)
