@@ -33,11 +33,12 @@ def draw(table: pd.DataFrame, network: str) -> Picture:
         cosine = _over_epochs(of, "cosine:hidden").clip(-1, 1)
         _line(right, cosine.map(lambda x: np.degrees(np.arccos(x))), str(rule))
     left.set(xlabel="epoch", ylabel="test error, %", yscale="log", title=network)
-    left.yaxis.set_major_formatter("{x:g}")
-    left.yaxis.set_minor_formatter("{x:g}")
-    left.tick_params(axis="y", which="both", labelsize=8)
-    right.set(xlabel="epoch", ylabel="angle to the exact gradient, degrees")
-    right.set(ylim=(-3, 100), yticks=range(0, 91, 15), title="hidden capsules")
+    lowest, highest = left.get_ylim()
+    shown = [tick for tick in (1, 2, 5, 10, 20, 50, 100) if lowest < tick < highest]
+    left.set_yticks(shown, map(str, shown))
+    left.yaxis.minorticks_off()
+    right.set(xlabel="epoch", ylabel="degrees to the exact gradient")
+    right.set(ylim=(-3, 105), yticks=range(0, 91, 15), title="hidden capsules")
     for axes in (left, right):
         axes.grid(color=_GRID)
         axes.spines[["top", "right"]].set_visible(False)

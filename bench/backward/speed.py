@@ -2,11 +2,15 @@
 
 import argparse
 import dataclasses
+import gzip
+import json
 import re
 import resource
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -127,7 +131,10 @@ def measure(made: dict[str, Version], rounds: int, seconds: float):
     return samples
 
 
-HEADINGS = ("rule", "step ms", "/ exact", "quartiles", "processors", "chain")
+HEADINGS = (
+    *("rule", "step ms", "/ exact", "quartiles", "processors", "chain"),
+    *("products ms", "two at once"),
+)
 
 
 def _rows(made: dict[str, Version], samples) -> Iterator[tuple[str, ...]]:
@@ -136,6 +143,7 @@ def _rows(made: dict[str, Version], samples) -> Iterator[tuple[str, ...]]:
         low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
         walls, used = zip(*pairs, strict=True)
         longest, count = products_in_a_row(made[rule].text)
+        busy, together = under_way(made[rule])
         yield (
             rule,
             f"{1e3 * statistics.median(walls):.2f}",
@@ -143,7 +151,38 @@ def _rows(made: dict[str, Version], samples) -> Iterator[tuple[str, ...]]:
             f"{low:.3f}-{high:.3f}",
             f"{sum(used) / sum(walls):.2f}",
             f"{longest} of {count}",
+            f"{busy:.1f}",
+            f"{together:.1f}",
         )
+
+
+def under_way(version: Version) -> tuple[float, float]:
+    """Milliseconds of a step with a product under way, and with two or more at once."""
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            version.steps(_PROFILED)
+        (path,) = Path(folder).rglob("*.trace.json.gz")
+        events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
+    changes = []
+    for event in events:
+        if "hlo_op" in event.get("args", {}) and _NAMED_PRODUCT.match(event["name"]):
+            ends = event["ts"] + event["dur"]
+            changes += [(event["ts"], 1), (ends, -1)]
+    busy = together = before = 0.0
+    number = 0
+    for now, change in sorted(changes):
+        busy += (now - before) * (number > 0)
+        together += (now - before) * (number > 1)
+        number, before = number + change, now
+    return busy / 1e3 / _PROFILED, together / 1e3 / _PROFILED
+
+
+_PROFILED = 20
+"""Steps: how many products happen to meet differs from one to the next."""
+
+
+_NAMED_PRODUCT = re.compile(r"ynn_fusion|dot|conv")
+"""What XLA calls its products on CPU."""
 
 
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.-]+) = (.*)$")
