@@ -84,15 +84,18 @@ class Learner:
         params, state, _ = carried
         batch = self.batch(images, labels)
 
-        def gradient(net, state):
+        def gradient(net, params, state):
             grads = jax.grad(net.loss, has_aux=True)(params, state, batch, key=key)[0]
             return {
                 name: jnp.concatenate([g.ravel() for g in jax.tree.leaves(each)])
                 for name, each in net.named(grads).items()
             }
 
+        # Where products are merged depends on the rules, and the layout with it.
+        same = self.exact.from_named(self.net.named(params))
         without = self.exact.init(jax.random.key(0))[1]
-        found, exact = gradient(self.net, state), gradient(self.exact, without)
+        found = gradient(self.net, params, state)
+        exact = gradient(self.exact, same, without)
         hidden = [name for name in exact if name not in self.net.graph.outputs]
         pairs = {name: (found[name], exact[name]) for name in exact}
         pairs["hidden"] = (
