@@ -85,16 +85,15 @@ class BackwardRule(BackwardKind):
         raise TypeError(f"{type(self).__name__} declares no through")
 
     def initial_feedback(
-        self, draw: Callable[[jax.Array], jax.Array], key: jax.Array, weight: jax.Array
+        self, drawn: Callable[[], jax.Array], weight: Callable[[], jax.Array]
     ) -> jax.Array:
         """What a rule on an edge carries, before the first step.
 
         Args:
-            draw: Draws an array as the edge's weight is drawn, with a key.
-            key: A key of the rule's own.
-            weight: The key with which `net.init` draws the weight.
+            drawn: Draws an array as the edge's weight is drawn, but another one.
+            weight: Gives the initial weight.
         """
-        return draw(key)
+        return drawn()
 
     def next_feedback(self, feedback: jax.Array) -> jax.Array | None:
         """What is carried after a step of training; None if it never changes."""

@@ -23,17 +23,23 @@ class _Feedback(BackwardRule):
     """Sends the error signal back over feedback weights."""
 
     weighted: ClassVar[bool] = True
+    swaps_weight: ClassVar[bool] = True
     reads: ClassVar[tuple[()]] = ()
 
-    def weights(self, w: jax.Array, edge: Crossing) -> jax.Array:
-        """The feedback weights B."""
+    def weights(self, w: jax.Array, feedback: Any, fan_in: Any) -> jax.Array:
+        """The feedback weights B, from W and what is carried."""
         raise TypeError(f"{type(self).__name__} declares no weights")
+
+    def constant(self, w: jax.Array, feedback: Any, fan_in: Any) -> jax.Array:
+        """The same as a constant of the backward pass, in the type of W."""
+        b = jax.lax.stop_gradient(self.weights(w, feedback, fan_in))
+        return b.astype(w.dtype)
 
     def signal(
         self, delta: jax.Array, w: Any, y: Any, key: Any, edge: Crossing
     ) -> jax.Array:
-        b = jax.lax.stop_gradient(self.weights(w, edge)).astype(w.dtype)
-        return edge.input_gradient(b, delta)
+        fan_in = edge.weighting.fan_in(edge.shape[1:])
+        return edge.input_gradient(self.constant(w, edge.feedback, fan_in), delta)
 
 
 @register_backward("feedback_alignment")
@@ -47,8 +53,8 @@ class FeedbackAlignment(_Feedback):
     def feedback_shape(self, weight_shape: Shape | None) -> Shape | None:
         return weight_shape
 
-    def weights(self, w: jax.Array, edge: Crossing) -> jax.Array:
-        return edge.feedback
+    def weights(self, w: jax.Array, feedback: Any, fan_in: Any) -> jax.Array:
+        return feedback
 
 
 @register_backward("sign_symmetric")
@@ -61,8 +67,7 @@ class SignSymmetric(_Feedback):
     backpropagation?", AAAI 2016, arXiv 1510.05067.
     """
 
-    def weights(self, w: jax.Array, edge: Crossing) -> jax.Array:
-        fan_in = edge.weighting.fan_in(edge.shape[1:])
+    def weights(self, w: jax.Array, feedback: Any, fan_in: Any) -> jax.Array:
         return jnp.sign(w) / fan_in**0.5
 
 
@@ -90,12 +95,12 @@ class KolenPollack(_Feedback):
         return weight_shape
 
     def initial_feedback(
-        self, draw: Callable[[jax.Array], jax.Array], key: jax.Array, weight: jax.Array
+        self, drawn: Callable[[], jax.Array], weight: Callable[[], jax.Array]
     ) -> jax.Array:
-        return draw(key) - draw(weight)
+        return drawn() - weight()
 
     def next_feedback(self, feedback: jax.Array) -> jax.Array:
         return (1 - self.decay) * feedback
 
-    def weights(self, w: jax.Array, edge: Crossing) -> jax.Array:
-        return w + edge.feedback
+    def weights(self, w: jax.Array, feedback: Any, fan_in: Any) -> jax.Array:
+        return w + feedback

@@ -25,6 +25,7 @@ from capsjax.compiler.state import (
     named_state_shapes,
     state_by_name,
     state_shapes,
+    with_wiring,
 )
 from capsjax.graph.errors import brief, listing
 from capsjax.graph.kinds import Shape
@@ -94,7 +95,8 @@ class Network:
         policy = self.precision
         dtype = jnp.result_type(policy.parameters if policy else float)
         wide = jnp.promote_types(dtype, jnp.float32)
-        state = initial_state(self._used, key, wide) | self.program.wiring()
+        state = initial_state(self._used, key, wide)
+        state = with_wiring(state, self.program.wiring())
         return parameters.initial_parameters(self._used, key, dtype), state
 
     def apply(
@@ -602,7 +604,10 @@ class Network:
             found = f"no {group.name!r}"
         else:
             expected = self.program.groups[group.name].tables
-            if _shapes(state[group.name]) == _shapes(expected):
+            given = state[group.name]
+            if isinstance(given, Mapping):
+                given = {key: given[key] for key in given if key != "feedback"}
+            if _shapes(given) == _shapes(expected):
                 return
             found = f"{group.name!r} of another network"
         raise ValueError(
@@ -745,7 +750,9 @@ class _Run:
 
 def _updated(state: State, new: State, mode: Mode) -> State:
     """The state after a step; inference leaves it alone."""
-    return {**state, **new} if mode.train else state
+    if not mode.train:
+        return state
+    return {**state, **{name: {**state[name], **own} for name, own in new.items()}}
 
 
 def _interpreted(

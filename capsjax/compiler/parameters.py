@@ -330,18 +330,31 @@ def _initial_neurons(
     The fan-in of an edge is the number of edges into the same neuron.
     """
     biases, weights = own_names(group)
-    shapes = (group.size,), (len(group.edge_sources),)
     given = group.biases
-    arrays = {biases: jnp.zeros(shapes[0], dtype)}
+    arrays = {biases: jnp.zeros(group.size, dtype)}
     if given is not None:
         arrays[biases] = jnp.asarray(given, dtype)
+    return arrays | {weights: initial_edges(group, key, dtype)}
+
+
+def initial_edges(group: TypedGroup, key: jax.Array, dtype: Any) -> jax.Array:
+    """Neurons' weights, as declared or drawn."""
     if group.weights is not None:
-        return arrays | {weights: jnp.asarray(group.weights, dtype)}
-    fan_in = np.bincount(group.edge_targets, minlength=group.size)
+        return jnp.asarray(group.weights, dtype)
+    return drawn_edges(group, own_key(key, group.name, "edges"), dtype)
+
+
+def drawn_edges(group: TypedGroup, key: jax.Array, dtype: Any) -> jax.Array:
+    """Weights of neurons' edges, drawn with a key."""
     gain = np.array([cap.gain for cap in group.caps])[group.cap_of]
-    scale = (gain / np.sqrt(np.maximum(fan_in, 1)))[group.edge_targets]
-    drawn = jax.random.normal(own_key(key, group.name, "edges"), shapes[1], dtype)
-    return arrays | {weights: drawn * jnp.asarray(scale, dtype)}
+    scale = gain[group.edge_targets] / np.sqrt(fan_in(group))
+    drawn = jax.random.normal(key, (len(scale),), dtype)
+    return drawn * jnp.asarray(scale, dtype)
+
+
+def fan_in(group: TypedGroup) -> np.ndarray:
+    """For each edge of a group, the number of edges into the same member."""
+    return np.bincount(group.edge_targets, minlength=group.size)[group.edge_targets]
 
 
 def flatten(params: Mapping[str, Any]) -> Iterator[tuple[Name, Any]]:

@@ -37,6 +37,7 @@ from capsjax.compiler.bias import bias_gradient
 from capsjax.compiler.groups import GroupProgram
 from capsjax.compiler.merged import Gathering, part_of, place_of, weights_of
 from capsjax.compiler.mode import INFERENCE, Mode
+from capsjax.compiler.parameters import fan_in
 from capsjax.compiler.plan import (
     Array,
     Plan,
@@ -167,6 +168,9 @@ class Program:
                 output.update({name: y, **group.written(tables, y)})
                 if u is not None:
                     total[name] = u
+                new = _next_group_feedback(capsule, state) if mode.train else {}
+                if new:
+                    tensors.state[name] = jax.lax.stop_gradient(new)
                 return
             if isinstance(capsule, TypedRun):
                 run = self.runs[name]
@@ -184,8 +188,7 @@ class Program:
             total[name], output[name], tensors.drawn[name] = u, y, residual
             new |= _next_feedback(capsule, state) if mode.train else {}
             if new:
-                own = {**state[name], **new}
-                tensors.state[name] = jax.lax.stop_gradient(own)
+                tensors.state[name] = jax.lax.stop_gradient(new)
 
     def forward(
         self,
@@ -343,6 +346,13 @@ def _next_feedback(capsule: TypedCapsule, state: Any) -> dict[str, Any]:
     return {"feedback": {**state[capsule.name]["feedback"], **new}} if new else {}
 
 
+def _next_group_feedback(group: TypedGroup, state: Any) -> dict[str, Any]:
+    if not group.feedback_shapes:
+        return {}
+    changed = group.backward.next_feedback(state[group.name]["feedback"]["edges"])
+    return {} if changed is None else {"feedback": {"edges": changed}}
+
+
 def context_of(capsule: TypedCapsule, params: Any, state: Any, mode: Mode) -> Context:
     """What the capsule's function is given beside U."""
     return Context(
@@ -494,12 +504,22 @@ class _Walk:
             self._array(group.name, "U") if program.keeps_total_input else None,
             d_written,
             bool(wanted),
+            self._group_feedback(group, own),
         )
         if d_params:
             self.d_params[group.name] = d_params
         for name in wanted:
             self._send(name, d_sources[name])
         self.deltas[group.name] = signals
+
+    def _group_feedback(self, group: TypedGroup, own: Any) -> Any:
+        """What stands in place of a group's W where error signals go back."""
+        if group.backward is None:
+            return None
+        carried = None
+        if group.feedback_shapes:
+            carried = self.state[group.name]["feedback"]["edges"]
+        return group.backward.constant(own["W"]["edges"], carried, fan_in(group))
 
     def visit_run(self, program: RunProgram, observe: bool) -> None:
         run = program.run

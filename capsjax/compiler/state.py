@@ -18,9 +18,11 @@ from capsjax.compiler.parameters import (
     Name,
     Params,
     copies_of,
+    drawn_edges,
     edge_keys,
     feedback_of,
     flatten,
+    initial_edges,
     nest,
     own_key,
     shape_of,
@@ -42,6 +44,9 @@ def state_shapes(typed: TypedGraph) -> dict[Name, Shape]:
         elif isinstance(item, TypedRun):
             for name, shape in state_shapes(item.body).items():
                 found[name] = (item.size, *shape)
+        else:
+            for key, shape in item.feedback_shapes.items():
+                found[(item.name, "feedback", key)] = shape
     return found
 
 
@@ -84,7 +89,18 @@ def initial_state(typed: TypedGraph, key: jax.Array, dtype: Any) -> Params:
                 item,
                 lambda *own: _initial_own(typed.shared, own[0], key, dtype, own[1]),
             )
+        elif item.feedback_shapes:
+            own = own_key(key, item.name, feedback_of("edges"))
+            found[(item.name, "feedback", "edges")] = item.backward.initial_feedback(
+                functools.partial(drawn_edges, item, own, dtype),
+                functools.partial(initial_edges, item, key, dtype),
+            )
     return nest(found)
+
+
+def with_wiring(state: Params, wiring: Params) -> Params:
+    """State, and the wiring of neurons beside what their rules carry."""
+    return state | {name: {**state.get(name, {}), **w} for name, w in wiring.items()}
 
 
 def _initial_own(
@@ -107,8 +123,9 @@ def _initial_own(
         weight, origin = own_key(key, name, edge.key, numbers), (capsule, edge)
         if edge.weight is not None:  # drawn where it is first named
             weight, origin = own_key(key, edge.weight, ""), shared[edge.weight]
+        draw = functools.partial(_drawn_like, *origin, dtype)
         found[(name, "feedback", edge.key)] = edge.backward.initial_feedback(
-            functools.partial(_drawn_like, *origin, dtype), drawn, weight
+            functools.partial(draw, drawn), functools.partial(draw, weight)
         )
     if capsule.received is not None:
         for output, shape in capsule.received_shapes.items():
@@ -159,9 +176,12 @@ def check_state(typed: TypedGraph, state: Any, expected: Mapping[Name, Shape]) -
         ValueError: What is missing or of another shape, by name.
     """
     given = state if isinstance(state, Mapping) else {}
+    neurons = {group.name for group in typed.groups}
     faults = []
     for capsule, shapes in nest(expected).items():
         own = given.get(capsule)
+        if capsule in neurons and isinstance(own, Mapping):  # beside their wiring
+            own = {"feedback": own.get("feedback")}
         found: Any = brief(own)
         if isinstance(own, Mapping):
             arrays = flatten({capsule: own}) if own else ()

@@ -15,7 +15,7 @@ from capsjax.compiler.parameters import named_shapes
 from capsjax.compiler.verify import CompilerError
 from capsjax.graph.errors import listing
 from capsjax.graph.kinds import Shape
-from capsjax.graph.typed import TypedCapsule, TypedGraph, TypedRun
+from capsjax.graph.typed import TypedCapsule, TypedGraph, TypedGroup, TypedRun
 from capsjax.losses import PAIRS
 
 
@@ -134,6 +134,8 @@ def _rules(typed: TypedGraph) -> dict[str, list[str]]:
         if isinstance(item, TypedRun):
             for own, rules in _rules(item.body).items():
                 found |= dict.fromkeys(item.members[own], rules)
+        elif isinstance(item, TypedGroup) and item.backward is not None:
+            found[item.name] = [str(item.backward)]
         elif isinstance(item, TypedCapsule) and item.ruled:
             received = item.received and item.received.rule
             rules = received, item.backward, *(edge.backward for edge in item.edges)

@@ -22,6 +22,7 @@ from capsjax.graph.typed import (
     TypedCapsule,
     TypedEdge,
     TypedGraph,
+    TypedGroup,
     TypedRun,
 )
 
@@ -50,6 +51,8 @@ def without_rules(typed: TypedGraph) -> TypedGraph:
         return old if old.backward is None else dataclasses.replace(old, backward=None)
 
     def item(old: Any) -> Any:
+        if isinstance(old, TypedGroup) and old.backward is not None:
+            return dataclasses.replace(old, backward=None)
         if isinstance(old, TypedRun):
             body = without_rules(old.body)
             return old if body is old.body else dataclasses.replace(old, body=body)
@@ -86,21 +89,33 @@ class _Assignment:
         self.somewhere: set[BackwardKind] = set()
 
     def run(self) -> tuple[TypedGraph, list[Problem]]:
-        items = tuple(
-            self._capsule(item) if isinstance(item, TypedCapsule) else item
-            for item in self.typed.capsules
-        )
+        items = tuple(map(self._item, self.typed.capsules))
         for layer in self.layers:
             self._check_graph(layer.graph)
         return dataclasses.replace(self.typed, capsules=items), self.problems
+
+    def _item(self, item: Any) -> Any:
+        if isinstance(item, TypedCapsule):
+            return self._capsule(item)
+        if isinstance(item, TypedGroup) and item.weight_shape is not None:
+            rule = self._find(
+                "edge",
+                item.name,
+                None,
+                lambda rule, own: None if rule.swaps_weight else _NO_EDGES,
+            )
+            return dataclasses.replace(item, backward=rule) if rule else item
+        return item
 
     def _check_graph(self, given: Given | None) -> None:
         """A rule for the whole graph must act somewhere, and not on neurons."""
         if given is None or given.rule.acts == "everywhere" or _unknown(given.rule):
             return
         place = f"backward rule {given.rule}, for the whole graph"
-        if self.typed.groups:
-            found, expected = "a network of neurons", "a graph of capsules"
+        if self.typed.groups and not given.rule.swaps_weight:
+            found = "a network of neurons"
+            names = (k for k in sorted(BACKWARDS) if BACKWARDS[k].swaps_weight)
+            expected = f"a graph of capsules; for neurons one of {', '.join(names)}"
             cure = "declare the layers as capsules (cj.neural.lift finds them)"
         elif given.rule in self.somewhere:
             return

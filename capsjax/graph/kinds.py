@@ -242,6 +242,10 @@ class BackwardKind(Kind):
     weighted: ClassVar[bool] = False
     """Of rules on edges: whether the edge must have a weight."""
 
+    swaps_weight: ClassVar[bool] = False
+    """Of rules on edges: whether all that they do is to put another weight in the
+    place of W. Such rules act on the edges of neurons, too."""
+
     silent: ClassVar[bool] = False
     """Of rules on edges: whether nothing is sent back at all."""
 

@@ -238,6 +238,7 @@ class TypedGroup:
         members: Names of members that are capsules of the declaration; none for
             neurons, which are known by number.
         keys: The key of each edge among those into its member; none for neurons.
+        backward: How the error signal travels back over its edges; None if exactly.
     """
 
     name: str
@@ -255,6 +256,20 @@ class TypedGroup:
     biases: np.ndarray | None = None
     members: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    backward: Any = None
+
+    @property
+    def ruled(self) -> bool:
+        """Whether a backward rule acts on its edges."""
+        return self.backward is not None
+
+    @property
+    def feedback_shapes(self) -> dict[str, Shape]:
+        """Shape of what its backward rule carries in the state for all edges."""
+        if self.backward is None or self.weight_shape is None:
+            return {}
+        shape = self.backward.feedback_shape(self.weight_shape)
+        return {} if shape is None else {"edges": (len(self.edge_sources), *shape)}
 
     @property
     def size(self) -> int:

@@ -205,7 +205,7 @@ def trace(net: Network, batch: Mapping[str, Any], *, every: int = 100) -> Tracer
 
 def _exact(net: Network) -> Network | None:
     """The network with exact gradients; None if it is this one."""
-    if not any(capsule.ruled for capsule in net.typed.alone):
+    if not any(capsule.ruled for capsule in net.typed.unfolded):
         return None
     return compiler.compile(
         net.graph,

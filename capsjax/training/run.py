@@ -13,7 +13,7 @@ import numpy as np
 
 from capsjax.compiler import Network
 from capsjax.compiler.parameters import flatten, nest, show
-from capsjax.compiler.state import named_state_shapes
+from capsjax.compiler.state import named_state_shapes, with_wiring
 from capsjax.graph import save as save_graph
 from capsjax.graph.files import new_folder, write_atomically
 
@@ -195,7 +195,7 @@ def load_state(net: Network, path: str | os.PathLike[str]) -> Any:
             )
         arrays[name] = jnp.asarray(array)
     try:
-        return net.state_from_named(net.program.wiring() | nest(arrays))
+        return net.state_from_named(with_wiring(nest(arrays), net.program.wiring()))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

@@ -15,11 +15,12 @@ def group_lines(group: TypedGroup) -> list[str]:
     bias = "" if group.bias_shape is None else f" + B {group.bias_shape}"
     what = "capsules" if group.members else "neurons"
     read = ", ".join(group.sources)
+    back = "" if group.backward is None else f"; back by {group.backward}"
     return [
         f"  {group.name}: {group.size:,} {what}, {len(group.edge_sources):,} edges, "
         f"reads {read}",
         f"    each U {group.unit} = sum of {group.weighting}{bias}; Y {group.unit} by "
-        f"{caps}",
+        f"{caps}{back}",
     ]
 
 

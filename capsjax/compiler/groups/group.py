@@ -180,6 +180,7 @@ class GroupProgram:
         u: jax.Array | None,
         d_written: Arrays,
         wanted_sources: bool,
+        feedback: jax.Array | None = None,
     ) -> tuple[dict[str, Any], Arrays, jax.Array]:
         """Fills the buffer of error signals and takes the gradients.
 
@@ -190,6 +191,7 @@ class GroupProgram:
             u: U by row, if it was kept.
             d_written: dL/dY of the arrays that others read; names may be left out.
             wanted_sources: Whether dL/dY of the units that are read is asked for.
+            feedback: Weights of the edges where error signals go back, if others.
 
         Returns:
             Gradients of the group's parameters; dL/dY of the capsules that are read,
@@ -222,7 +224,7 @@ class GroupProgram:
             self.backward_sweep,
             tables["backward"],
             (buffer,),
-            self._weights(own),
+            self._weights(own) if feedback is None else _with_zero(feedback),
             rule,
             whole=wanted_sources,
         )
