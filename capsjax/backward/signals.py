@@ -58,6 +58,8 @@ class Scale(_OnEdges):
 class Clip(_OnEdges):
     """The exact signal, of each example scaled down to an L2 norm of at most `norm`.
 
+    Error signals are of the mean over the batch: 1/B of what the example alone gives.
+
     Source: Pascanu, Mikolov & Bengio, "On the difficulty of training recurrent neural
     networks", ICML 2013, arXiv 1211.5063, there for gradients.
     """
@@ -77,6 +79,8 @@ class Clip(_OnEdges):
 @register_backward("noise")
 class Noise(_OnEdges):
     """The exact signal and, in training, normal noise with a standard deviation.
+
+    Error signals are of the mean over the batch: 1/B of what the example alone gives.
 
     Source: Neelakantan et al., "Adding gradient noise improves learning for very deep
     networks", arXiv 1511.06807, there for gradients.

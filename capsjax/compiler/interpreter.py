@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from capsjax.compiler.mode import INFERENCE, Mode
-from capsjax.compiler.program import Tensors, context_of, weight_of
+from capsjax.compiler.program import Tensors
+from capsjax.compiler.terms import context_of, weight_of
 from capsjax.graph.levels import levels
 from capsjax.graph.typed import TypedGraph, TypedGroup
 from capsjax.losses import PAIRS
