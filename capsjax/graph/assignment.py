@@ -155,7 +155,23 @@ class _Assignment:
             names = received.outputs(own, [*outputs])
             taken = tuple((name, outputs[name]) for name in names)
             received = Received(received, taken)
-        return _with_edges(capsule, edge, backward=function, received=received)
+        ruled = _with_edges(capsule, edge, backward=function, received=received)
+        self._check_names(ruled)
+        return ruled
+
+    def _check_names(self, capsule: TypedCapsule) -> None:
+        """An array for an edge and one for an output may not stand under one name.
+
+        Inside a block, a source may be called what an output of the graph is called.
+        """
+        keys = [edge.key for edge in capsule.edges if edge.feedback_shape is not None]
+        for name in capsule.received_shapes:
+            if name in keys:
+                place = f"capsule {quoted(capsule.name)}"
+                found = f"feedback weights of an edge and of an output, both {name!r}"
+                cure = "rename the output, or the source inside the block"
+                problem = Problem((), place, found, "two names in the state", cure)
+                self.problems.append(problem)
 
     def _find(
         self,
