@@ -200,7 +200,7 @@ def test_direct_feedback_alignment():
     close(found[1], state, 0)
 
 
-@pytest.mark.parametrize("rate, decay", [(0.2, 0.05), (0.5, 0.0)])
+@pytest.mark.parametrize("rate, decay", [(0.2, 0.05)])
 def test_kolen_pollack(rate, decay):
     """Akrout et al. 2019, Kolen-Pollack network: both matrices updated on their own.
 
@@ -331,8 +331,8 @@ def test_stop_scale_and_clip(rule):
 def test_noise():
     """Normal numbers are added to the signal in training, others at every key."""
     x = cj.input("x", (3,))
-    h = cj.capsule("h", cj.matmul(x, 300))
-    k = cj.capsule("k", cj.matmul(h, 300))
+    h = cj.capsule("h", cj.matmul(x, 200))
+    k = cj.capsule("k", cj.matmul(h, 200))
     y = cj.capsule("y", cj.matmul(k, 1))
     graph = cj.graph(y, losses={"y": "mean_squared_error"})
     rule = cj.backward.noise(0.25)
@@ -357,12 +357,12 @@ def test_noise():
     for deltas in (one, other):
         added.append(np.array(deltas["k"] - deltas["y"] @ w["y"].T))
         added.append(np.array(deltas["h"] - deltas["k"] @ w["k"].T))
-    count = BATCH * 300
+    count = BATCH * 200
     for n in added:
         assert abs(n.mean()) < 4 * 0.25 / np.sqrt(count)
         assert abs(n.std() / 0.25 - 1) < 4 / np.sqrt(2 * count)
         assert abs((n**4).mean() / 0.25**4 - 3) < 4 * np.sqrt(96 / count)
-        assert abs((n[0] * n[1]).mean()) < 4 * 0.25**2 / np.sqrt(300)
+        assert abs((n[0] * n[1]).mean()) < 4 * 0.25**2 / np.sqrt(200)
     for i in range(4):
         for j in range(i):
             assert abs((added[i] * added[j]).mean()) < 4 * 0.25**2 / np.sqrt(count)

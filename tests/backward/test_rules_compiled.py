@@ -67,17 +67,17 @@ def batch() -> dict[str, jax.Array]:
     return {"x": draw((BATCH, 5)), "y": jnp.arange(BATCH) % 3}
 
 
-def step(net: cj.Network, seed: int = 1) -> Any:
+def step(net: cj.Network, observe: bool = True) -> Any:
     """Loss, gradients and new state of a training step; error signals: by name."""
 
     @quick
     def everything():
         params, state = net.init(jax.random.key(0))
         named = net.named(params)
-        params = net.from_named(draw_like(named, seed))
+        params = net.from_named(draw_like(named, 1))
         gradient = jax.value_and_grad(net.loss, has_aux=True)
         (loss, (_, new)), slopes = gradient(params, state, batch(), key=KEY)
-        deltas = net.deltas(params, state, batch(), key=KEY)
+        deltas = net.deltas(params, state, batch(), key=KEY) if observe else {}
         before = net.named_state(state)
         return loss, net.named(slopes), before, net.named_state(new), deltas
 
@@ -97,19 +97,19 @@ def test_folded_and_unfolded_are_equal(name):
     assert np.abs(deltas["a0"]).max() > 0
 
 
-@pytest.mark.parametrize("passes", [OTHERS, FOLDED], ids=["unfolded", "folded"])
-def test_a_memory_budget_changes_nothing(passes):
-    """Rules of several places at once, and next to no memory."""
+def test_a_memory_budget_changes_nothing():
+    """Rules of several places at once, and the least memory there can be."""
+    passes = FOLDED
     graph, rules = chain(), {**on_edges(), "a1": "direct_feedback_alignment"}
     free = cj.compile(graph, backward=rules, passes=passes)
     ample: Any = cj.compile(graph, backward=rules, passes=passes, memory_budget=10**6)
     budget = ample.program.problem(BATCH, jnp.dtype(float), True).smallest
     bounded = cj.compile(graph, backward=rules, passes=passes, memory_budget=budget)
-    close(step(bounded), step(free))
+    close(step(bounded, observe=False), step(free, observe=False))
 
 
 def test_exact_chosen_explicitly_is_the_default_bit_for_bit():
-    nets = cj.compile(chain()), cj.compile(chain(), backward="exact")
+    nets = cj.compile(chain(1)), cj.compile(chain(1), backward="exact")
     found, expected = map(step, nets)
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     jax.tree.map(np.testing.assert_array_equal, found, expected)

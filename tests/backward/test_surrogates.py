@@ -109,7 +109,7 @@ def expected_by(net: cj.Network, rules: Any, params: Any, state: Any, batch: Any
     return loss, net.from_named(by_params), {**zeros, **by_inputs}, deltas
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(ruled())
 def test_gradients_and_error_signals(case):
     graph, rules = case
@@ -157,7 +157,7 @@ def moved(net: cj.Network, rules: Any, state: Any, along: Any, by: Any) -> Any:
     return carried
 
 
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(ruled(kinked=False))
 def test_twice_differentiated(case):
     """The rule's gradient, differentiated: B is a constant, all else is not."""
