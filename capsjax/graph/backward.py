@@ -15,6 +15,7 @@ from capsjax.graph.errors import (
 from capsjax.graph.kinds import BACKWARDS, BackwardKind
 from capsjax.graph.typed import (
     TypedCapsule,
+    TypedEdge,
     TypedGraph,
 )
 
@@ -88,10 +89,26 @@ def given_rules(typed: TypedGraph, backward: Any) -> tuple[Rules, list[Problem]]
             what = f"no capsule {brief(place)}"
             problems.append(Problem((), shown, what, expected, cure))
         else:
-            problems += _place_faults(place, shown, capsules)
-            if rule is not None and (not problems or problems[-1].place != shown):
-                found.edges[place[1], place[0]] = Given(rule)
+            faults = _place_faults(place, shown, capsules)
+            problems += faults
+            if rule is not None and not faults:
+                edges = _edges(place, capsules)
+                with_weight = [e for e in edges if e.weight_shape is not None]
+                for edge in (rule.weighted and with_weight) or edges:
+                    found.edges[place[1], edge.key] = Given(rule)
     return found, problems
+
+
+def _edges(
+    place: tuple[str, str], capsules: Mapping[str, TypedCapsule]
+) -> list[TypedEdge]:
+    """The edges that a pair (source, capsule) means: all from that source, or one."""
+    source, name = place
+    return [
+        edge
+        for edge in capsules[name].edges
+        if source in (edge.source, edge.key, edge.key.partition("#")[0])
+    ]
 
 
 def _place_faults(
@@ -108,7 +125,7 @@ def _place_faults(
         cure = nearest(name, capsules, "name a capsule of the graph")
         return [Problem((), shown, f"no capsule {brief(name)}", expected, cure)]
     keys = [edge.key for edge in capsules[name].edges]
-    if source not in keys:
+    if not _edges(place, capsules):
         what = f"no edge from {brief(source)} into {brief(name)}"
         expected = f"one of {listing(map(quoted, keys))}"
         cure = nearest(source, keys, "name a source of the capsule")

@@ -122,7 +122,7 @@ def test_gradients_and_error_signals(case):
 @settings(max_examples=2)
 @given(ruled())
 def test_under_vmap_over_members(case):
-    """Parameters and state differ from member to member; gradient within vmap."""
+    """Parameters and state differ from member to member: vmap of grad, grad of vmap."""
     graph, rules = case
     net, _, _, batch = problem(graph, rules)
     members = [problem(graph, rules, seed)[1:3] for seed in (1, 2)]
@@ -132,10 +132,17 @@ def test_under_vmap_over_members(case):
     def mapped_and_looped(stacked, members):
         found = jax.vmap(lambda p, s: found_by(net, p, s, batch))(*stacked)
         looped = [expected_by(net, rules, p, s, batch) for p, s in members]
-        return found, jax.tree.map(lambda *parts: jnp.stack(parts), *looped)
 
-    found, expected = mapped_and_looped(stacked, members)
+        def total(params):
+            losses = jax.vmap(lambda p, s: net.loss(p, s, batch)[0])(params, stacked[1])
+            return losses.sum()
+
+        outer = jax.grad(total)(stacked[0])
+        return found, outer, jax.tree.map(lambda *parts: jnp.stack(parts), *looped)
+
+    found, outer, expected = mapped_and_looped(stacked, members)
     close(found, expected)
+    close(outer, expected[1])
 
 
 def moved(net: cj.Network, rules: Any, state: Any, along: Any, by: Any) -> Any:

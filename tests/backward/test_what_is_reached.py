@@ -144,3 +144,18 @@ def test_a_shared_weight_and_the_feedback_to_it_are_drawn_alike():
     for name, source in (("k", "h"), ("y", "k")):
         difference = pollack.named_state(state)[name]["feedback"][source]
         close(w + difference, fixed[name]["feedback"][source])
+
+
+def test_a_pair_means_all_edges_from_a_source():
+    x = cj.input("x", (4,))
+    h = cj.capsule("h", cj.matmul(x, 4), cap="tanh")
+    y = cj.capsule("y", cj.matmul(h, 4), cj.identity(h), cj.matmul(h, 4))
+    graph = cj.graph(y)
+
+    def rules(place: str, rule: str) -> list[str]:
+        (_, last) = cj.compile(graph, backward={(place, "y"): rule}).typed.alone
+        return [str(edge.backward) for edge in last.edges]
+
+    assert rules("h", "stop") == ["stop"] * 3
+    assert rules("h#3", "stop") == ["None", "None", "stop"]
+    assert rules("h", "sign_symmetric") == ["sign_symmetric", "None", "sign_symmetric"]

@@ -24,7 +24,8 @@ def main() -> None:
     path = cj.capsule("path", cj.identity(drop), cap=cj.caps.drop_path(0.3), bias=None)
     y = cj.capsule("y", cj.matmul(path, 3))
     graph = cj.graph(y, drop, path, losses={"y": "mean_squared_error"})
-    net = cj.compile(graph)
+    rules = {"y": "feedback_alignment", "drop": "direct_feedback_alignment"}
+    net = cj.compile(graph, backward=rules)
     params, state = net.init(jax.random.key(0))
     draw = np.random.default_rng(0).normal
     # Shards of very different means: each alone would be standardized to another Y.
