@@ -16,9 +16,7 @@ from capsjax.graph.backward import Given, Rules
 from capsjax.graph.errors import Problem, ShapeError, listing, quoted
 from capsjax.graph.kinds import BACKWARDS, BackwardKind, Shape
 from capsjax.graph.typed import (
-    Concatenation,
     Received,
-    Term,
     TypedCapsule,
     TypedEdge,
     TypedGraph,
@@ -58,22 +56,11 @@ def without_rules(typed: TypedGraph) -> TypedGraph:
             return old if body is old.body else dataclasses.replace(old, body=body)
         if not isinstance(old, TypedCapsule) or not old.ruled:
             return old
-        return _with_edges(old, edge, backward=None, received=None)
+        return old.with_edges(edge, backward=None, received=None)
 
     items = tuple(map(item, typed.capsules))
     same = all(a is b for a, b in zip(items, typed.capsules, strict=True))
     return typed if same else dataclasses.replace(typed, capsules=items)
-
-
-def _with_edges(
-    capsule: TypedCapsule, edge: Callable[[TypedEdge], TypedEdge], **more: Any
-) -> TypedCapsule:
-    def term(old: Term) -> Term:
-        if isinstance(old, Concatenation):
-            return Concatenation(tuple(map(edge, old.edges)), old.axis)
-        return edge(old)
-
-    return dataclasses.replace(capsule, terms=tuple(map(term, capsule.terms)), **more)
 
 
 class _Assignment:
@@ -155,7 +142,7 @@ class _Assignment:
             names = received.outputs(own, [*outputs])
             taken = tuple((name, outputs[name]) for name in names)
             received = Received(received, taken)
-        ruled = _with_edges(capsule, edge, backward=function, received=received)
+        ruled = capsule.with_edges(edge, backward=function, received=received)
         self._check_names(ruled)
         return ruled
 

@@ -6,6 +6,7 @@ per example. Capsules stand in topological order.
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,6 +116,23 @@ class TypedCapsule:
         for term in self.terms:
             edges += term.edges if isinstance(term, Concatenation) else (term,)
         return tuple(edges)
+
+    def with_edges(
+        self, edge: Callable[[TypedEdge], TypedEdge], **more: Any
+    ) -> "TypedCapsule":
+        """The capsule with other edges, those inside concatenations too.
+
+        Args:
+            edge: Makes another edge of each, in order.
+            **more: What else is another.
+        """
+
+        def term(old: Term) -> Term:
+            if isinstance(old, Concatenation):
+                return Concatenation(tuple(map(edge, old.edges)), old.axis)
+            return edge(old)
+
+        return dataclasses.replace(self, terms=tuple(map(term, self.terms)), **more)
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 
 from capsjax.compiler import parameters
 from capsjax.compiler.batch import take_inputs
+from capsjax.compiler.derivative import differentiable
 from capsjax.compiler.inference.freeze import freeze
-from capsjax.compiler.network import Arrays, Network, Params, State, differentiable
+from capsjax.compiler.network import Arrays, Network, Params, State
 from capsjax.compiler.passes import Stage, drop_unneeded, run_passes
 from capsjax.compiler.plan import plan
 from capsjax.compiler.precision import Precision, cast, common

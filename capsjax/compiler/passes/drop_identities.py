@@ -4,8 +4,6 @@ import dataclasses
 
 from capsjax import caps
 from capsjax.graph.typed import (
-    Concatenation,
-    Term,
     TypedCapsule,
     TypedEdge,
     TypedGraph,
@@ -67,9 +65,4 @@ def _read_instead(capsule: TypedCapsule, stands_for: dict[str, str]) -> TypedCap
     def edge(old: TypedEdge) -> TypedEdge:
         return dataclasses.replace(old, source=stands_for.get(old.source, old.source))
 
-    def term(old: Term) -> Term:
-        if isinstance(old, Concatenation):
-            return Concatenation(tuple(map(edge, old.edges)), old.axis)
-        return edge(old)
-
-    return dataclasses.replace(capsule, terms=tuple(map(term, capsule.terms)))
+    return capsule.with_edges(edge)

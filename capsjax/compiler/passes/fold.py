@@ -377,15 +377,7 @@ def _run(order: list[Item], found: _Found) -> TypedRun:
             merged = merged._replace(capsule=own[merged.capsule])
         return dataclasses.replace(old, source=next(source), merged=merged)
 
-    def term(old: Term) -> Term:
-        if isinstance(old, Concatenation):
-            return Concatenation(tuple(map(edge, old.edges)), old.axis)
-        return edge(old)
-
-    capsules = tuple(
-        dataclasses.replace(c, name=own[c.name], terms=tuple(map(term, c.terms)))
-        for c in first
-    )
+    capsules = tuple(c.with_edges(edge, name=own[c.name]) for c in first)
     outputs = tuple(each.output for each in carried.values())
     return TypedRun(
         name=_title([c.name for c in first], [c.name for c in copies[-1]]),
