@@ -95,9 +95,9 @@ class BackwardRule(BackwardKind):
         """
         return drawn()
 
-    def next_feedback(self, feedback: jax.Array) -> jax.Array | None:
-        """What is carried after a step of training; None if it never changes."""
-        return None
+    def next_feedback(self, feedback: jax.Array) -> jax.Array:
+        """What is carried after a step of training, if the rule learns."""
+        raise TypeError(f"{type(self).__name__} declares no next_feedback")
 
 
 def register_backward(kind: str):

@@ -89,6 +89,8 @@ class KolenPollack(_Feedback):
     transport", NeurIPS 2019, arXiv 1904.05391; Kolen & Pollack, 1994.
     """
 
+    learns: ClassVar[bool] = True
+
     decay: Annotated[float, Ge(0), Le(1)] = 0.001
 
     def feedback_shape(self, weight_shape: Shape | None) -> Shape | None:

@@ -64,16 +64,17 @@ class BoundNetwork(equinox.Module):
 
         Raises:
             ValueError: Inputs do not fit, says which, by name; capsules draw in
-                training and there is no key; or the network has running statistics,
-                which a call in training would lose.
+                training and there is no key; or the network has running statistics, or
+                feedback weights that learn, which a call in training would lose.
             TypeError: There are several inputs, and no mapping.
         """
-        carrying = self._carrying()
-        if carrying and not self._inference():
+        statistics, feedback = self._statistics(), self._learning_feedback()
+        if (statistics or feedback) and not self._inference():
+            what = "running statistics" if statistics else "feedback weights that learn"
             raise ValueError(
-                f"network {self.net.graph.name!r} carries running statistics in "
-                f"{carrying}, whose new values a call in training would lose; cure: "
-                "outputs, state = module.apply(inputs, key=key), and "
+                f"network {self.net.graph.name!r} carries {what} in "
+                f"{statistics or feedback}, whose new values a call in training would "
+                "lose; cure: outputs, state = module.apply(inputs, key=key), and "
                 "module.with_state(state); or, for inference, "
                 "equinox.nn.inference_mode(module)"
             )
@@ -102,11 +103,11 @@ class BoundNetwork(equinox.Module):
         """
         inference = self._inference()
         arrays, single = _as_batch(self.net, inputs)
-        carrying = self._carrying()
-        if single and carrying and not inference:
+        statistics = self._statistics()
+        if single and statistics and not inference:
             raise ValueError(
                 f"network {self.net.graph.name!r} takes statistics of the batch in "
-                f"{carrying}; found one example; expected a batch"
+                f"{statistics}; found one example; expected a batch"
             )
         outputs, state = self.net.apply(
             self.params, self.state, arrays, train=not inference, key=key
@@ -122,10 +123,16 @@ class BoundNetwork(equinox.Module):
         """The same module with another state, such as `apply` returns it."""
         return BoundNetwork(self.net, self.params, state, self.inference)
 
-    def _carrying(self) -> str:
-        """Names of the capsules that carry something from step to step."""
-        names = (name for name, *_ in named_state_shapes(self.net.program.typed))
+    def _statistics(self) -> str:
+        """Names of the capsules with running statistics."""
+        shapes = named_state_shapes(self.net.program.typed)
+        names = (name for name, part, *_ in shapes if part != "feedback")
         return listing(map(repr, dict.fromkeys(names)), 4)
+
+    def _learning_feedback(self) -> str:
+        """Names of the capsules whose backward rules carry what learns."""
+        names = (c.name for c in self.net.typed.unfolded if c.learning_rules)
+        return listing(map(repr, names), 4)
 
     def _inference(self) -> bool:
         if not isinstance(self.inference, bool):

@@ -298,18 +298,19 @@ class Program:
 
 def _next_feedback(capsule: TypedCapsule, state: Any) -> dict[str, Any]:
     """What the capsule's backward rules carry to the next step, if that changes."""
-    new = {}
-    for edge in capsule.edges:
-        if edge.feedback_shape is not None:
-            feedback = state[capsule.name]["feedback"]
-            changed = edge.backward.next_feedback(feedback[edge.key])
-            if changed is not None:
-                new[edge.key] = changed
-    return {"feedback": {**state[capsule.name]["feedback"], **new}} if new else {}
+    if not capsule.learning_rules:
+        return {}
+    carried = state[capsule.name]["feedback"]
+    new = {
+        edge.key: edge.backward.next_feedback(carried[edge.key])
+        for edge in capsule.edges
+        if edge.backward is not None and edge.backward.learns
+    }
+    return {"feedback": {**carried, **new}}
 
 
 def _next_group_feedback(group: TypedGroup, state: Any) -> dict[str, Any]:
-    if not group.feedback_shapes:
+    if not group.learning_rules:
         return {}
-    changed = group.backward.next_feedback(state[group.name]["feedback"]["edges"])
-    return {} if changed is None else {"feedback": {"edges": changed}}
+    carried = state[group.name]["feedback"]["edges"]
+    return {"feedback": {"edges": group.backward.next_feedback(carried)}}

@@ -252,6 +252,9 @@ class BackwardKind(Kind):
     draws: ClassVar[bool] = False
     """Whether it takes a random key in training."""
 
+    learns: ClassVar[bool] = False
+    """Of rules on edges: whether what it carries changes at every step of training."""
+
     def feedback_shape(self, weight_shape: Shape | None) -> Shape | None:
         """Of rules on edges: the shape of the array that it carries in the state."""
         return None

@@ -180,6 +180,11 @@ class TypedCapsule:
         return own or any(edge.backward is not None for edge in self.edges)
 
     @property
+    def learning_rules(self) -> bool:
+        """Whether a rule on an edge into it carries what changes in training."""
+        return any(e.backward is not None and e.backward.learns for e in self.edges)
+
+    @property
     def draws(self) -> bool:
         """Whether its function, or a rule on an edge into it, draws in training."""
         rules = (edge.backward for edge in self.edges)
@@ -280,6 +285,11 @@ class TypedGroup:
     def ruled(self) -> bool:
         """Whether a backward rule acts on its edges."""
         return self.backward is not None
+
+    @property
+    def learning_rules(self) -> bool:
+        """Whether that rule carries what changes in training."""
+        return self.backward is not None and self.backward.learns
 
     @property
     def feedback_shapes(self) -> dict[str, Shape]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -155,3 +156,24 @@ def test_in_bfloat16():
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_allclose(a, b, atol=0.1 * float(jnp.max(abs(b))) + 1e-3)
+
+
+def test_modules_of_equinox_hold_feedback():
+    x = cj.input("x", (3,))
+    h = cj.capsule("h", cj.matmul(x, 4), cap="tanh")
+    graph = cj.graph(cj.capsule("y", cj.matmul(h, 2)))
+    given = draw((2, 3))
+
+    def module(rule: str) -> Any:
+        net = cj.compile(graph, backward=rule)
+        return net.bind(*net.init(jax.random.key(0)))
+
+    fixed = module("feedback_alignment")
+    slopes = eqx.filter_grad(lambda module: module(given).sum())(fixed)
+    feedback, own = fixed.state["y"]["feedback"]["h"], fixed.params["h"]
+    slope = 1 - jnp.tanh(given @ own["W"]["x"] + own["B"]) ** 2
+    close(slopes.params["h"]["B"], ((jnp.ones((2, 2)) @ feedback.T) * slope).sum(0))
+    with pytest.raises(
+        ValueError, match="feedback weights that learn in 'y', whose new"
+    ):
+        module("kolen_pollack")(given)
