@@ -6,7 +6,7 @@ import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
-from capsjax.graph.kinds import CAPS, LOSSES, WEIGHTINGS
+from capsjax.graph.kinds import BACKWARDS, CAPS, LOSSES, WEIGHTINGS
 
 os.environ["CAPSJAX_CACHE"] = "off"  # also of the processes that tests start
 
@@ -27,7 +27,7 @@ def x64():
         yield
 
 
-TABLES = (WEIGHTINGS, CAPS, LOSSES)
+TABLES = (WEIGHTINGS, CAPS, LOSSES, BACKWARDS)
 OWN = {table.noun: frozenset(table) for table in TABLES}
 
 

@@ -21,7 +21,7 @@ import jax
 
 from capsjax.compiler.jit import jit
 from capsjax.graph.files import write_atomically
-from capsjax.graph.kinds import CAPS, LOSSES, WEIGHTINGS
+from capsjax.graph.kinds import BACKWARDS, CAPS, LOSSES, WEIGHTINGS
 
 _PACKAGES = ("jax", "jaxlib", "numpy", "optax")
 
@@ -142,7 +142,8 @@ def package_files() -> list[str]:
 
 def _closed() -> bool:
     """Whether all kinds are this library's own."""
-    kinds = [table[kind] for table in (WEIGHTINGS, CAPS, LOSSES) for kind in table]
+    tables = WEIGHTINGS, CAPS, LOSSES, BACKWARDS
+    kinds: list[type] = [table[kind] for table in tables for kind in table]
     return all(
         kind.__module__.startswith("capsjax.")
         and getattr(sys.modules[kind.__module__], kind.__name__, None) is kind

@@ -258,7 +258,7 @@ def test_budgets_as_text(text, size):
 
 
 def test_a_budget_needs_the_own_backward_pass():
-    with pytest.raises(ValueError, match='memory_budget needs backward="exact"'):
+    with pytest.raises(ValueError, match="memory_budget needs a backward pass"):
         cj.compile(deep(1), memory_budget="1GiB", backward="autodiff")
 
 
