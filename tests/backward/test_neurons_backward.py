@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import capsjax as cj
-from tests.helpers_capsjax import close, draw
+from tests.helpers_capsjax import close, draw, quick
 
 INPUTS, OUTPUTS, BATCH = 4, 3, 5
 
@@ -73,7 +73,7 @@ def test_rules_on_neurons_are_those_of_the_publications(rule, tmp_path):
     feedback = feedback_of(rule, net, np.asarray(weights), state)
     assert abs(feedback - np.asarray(weights)).min() > 0
     edges, own = by_loops(group, np.asarray(weights), np.asarray(biases), feedback)
-    loss = jax.jit(jax.value_and_grad(net.loss, has_aux=True))
+    loss = quick(jax.value_and_grad(net.loss, has_aux=True))
     (_, (_, new)), found = loss(params, state, batch())
     close(found["neurons"]["W"]["edges"], edges)
     close(found["neurons"]["B"], own)
@@ -88,18 +88,17 @@ def test_rules_on_neurons_are_those_of_the_publications(rule, tmp_path):
 def test_members_of_a_sweep_have_feedback_of_their_own():
     net = cj.compile(wired(), backward="feedback_alignment")
     keys = jax.random.split(jax.random.key(0), 2)
-    params = jax.vmap(lambda key: net.init(key)[0])(keys)
-    carried = jax.vmap(lambda key: net.init(key)[1]["neurons"]["feedback"])(keys)
     wiring = net.init(keys[0])[1]["neurons"]
 
-    def gradient(params, carried):
-        state = {"neurons": {**wiring, "feedback": carried}}
+    def gradient(key):
+        params, state = net.init(key)
+        state = {"neurons": {**wiring, "feedback": state["neurons"]["feedback"]}}
         return jax.grad(lambda p: net.loss(p, state, batch())[0])(params)
 
-    both = jax.vmap(gradient)(params, carried)
+    one = quick(gradient)
+    both = quick(jax.vmap(gradient))(keys)
     for i in range(2):
-        own = jax.tree.map(lambda a, i=i: a[i], (params, carried))
-        close(jax.tree.map(lambda a, i=i: a[i], both), gradient(*own))
+        close(jax.tree.map(lambda a, i=i: a[i], both), one(keys[i]))
 
 
 def test_rules_that_neurons_do_not_take_are_refused():
