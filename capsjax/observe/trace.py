@@ -96,16 +96,7 @@ class Tracer:
         if self._exact is not None:
             params = self._exact.from_named(named)
             state = self._exact.state_from_named(net.named_state(state))
-            exact = gradient(self._exact, params, state)
-            for name, array in own.items():
-                capsule, source, _ = _row(name)
-                if "W" in name:
-                    cosine = _cosine([array], [exact[name]])
-                    found[capsule, source, "cosine"] = cosine
-            for capsule in dict.fromkeys(name[0] for name in own):
-                names = [name for name in own if name[0] == capsule]
-                cosine = _cosine([own[n] for n in names], [exact[n] for n in names])
-                found[capsule, "", "cosine"] = cosine
+            found |= _cosines(own, gradient(self._exact, params, state))
         values = jnp.stack([jnp.asarray(value, float) for value in found.values()])
         return Measured(tuple(found), values)
 
@@ -224,7 +215,28 @@ def _row(name: tuple[str, ...], prefix: str = "") -> Name:
     return capsule, "".join(rest), prefix + part
 
 
-def _cosine(a: list[jax.Array], b: list[jax.Array]) -> jax.Array:
-    """Cosine of the angle between two lists of arrays, each taken as one vector."""
-    one, other = (jnp.concatenate([x.ravel() for x in arrays]) for arrays in (a, b))
-    return jnp.vdot(one / length(one), other / length(other))
+def _cosines(own: Mapping[Any, Any], exact: Mapping[Any, Any]) -> dict[Name, jax.Array]:
+    """Cosines between gradients, of each weight and of all that is a capsule's.
+
+    With arrays a_i and b_i of lengths A_i and B_i, and c_i the cosine between them,
+    that of all taken as one vector is
+
+        sum over i of c_i A_i B_i / (root of sum A_i^2 * root of sum B_i^2)
+    """
+    found: dict[Name, jax.Array] = {}
+    parts: dict[str, list[tuple[jax.Array, jax.Array, jax.Array]]] = {}
+    for name, a in own.items():
+        b = exact[name]
+        one, other = length(a), length(b)
+        unit = jnp.where(one > 0, one, 1), jnp.where(other > 0, other, 1)
+        cosine = jnp.sum((a / unit[0]) * (b / unit[1]))
+        capsule, source, _ = _row(name)
+        parts.setdefault(capsule, []).append((cosine, one, other))
+        if "W" in name:
+            known = (one > 0) & (other > 0)
+            found[capsule, source, "cosine"] = jnp.where(known, cosine, jnp.nan)
+    for capsule, of in parts.items():
+        cosine, one, other = (jnp.stack(each) for each in zip(*of, strict=True))
+        shares = (one / length(one)) * (other / length(other))
+        found[capsule, "", "cosine"] = jnp.sum(cosine * shares)
+    return found
