@@ -37,7 +37,13 @@ from capsjax.compiler.groups import GroupProgram
 from capsjax.compiler.merged import Gathering, place_of, weights_of
 from capsjax.compiler.mode import Mode
 from capsjax.compiler.parameters import fan_in
-from capsjax.compiler.plan import behind, deaf, function_reads, read_outside
+from capsjax.compiler.plan import (
+    behind,
+    deaf,
+    function_reads,
+    read_outside,
+    sent_straight,
+)
 from capsjax.compiler.runs import Deferred, RunProgram
 from capsjax.compiler.terms import context_of, weight_of
 from capsjax.graph.typed import (
@@ -180,13 +186,7 @@ class Walk:
         run = program.run
         d_last = {n: self.d_output.pop(n) for n in run.made if n in self.d_output}
         errors = {**self.errors, **self.deltas}
-        direct = {
-            output
-            for capsule in run.body.alone
-            if capsule.received is not None
-            for output, _ in capsule.received.outputs
-        }
-        reached = d_last or not direct.isdisjoint(errors)
+        reached = d_last or not sent_straight(run).isdisjoint(errors)
         if not reached or not self.wanted.issuperset(run.made):
             for name in run.members:
                 self._no_gradient(name)
