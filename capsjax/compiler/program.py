@@ -189,7 +189,7 @@ class Program:
             loss = sum(terms[1:], terms[0])
         residuals = None
         if keep == "residuals":
-            residuals = self.residuals(tensors, params, state, inputs, targets, mode)
+            residuals = self.residuals(tensors, params, state, inputs, targets)
         return (loss, outputs, tensors.state), residuals
 
     def residuals(
@@ -199,7 +199,6 @@ class Program:
         state: Any,
         inputs: Mapping[str, jax.Array],
         targets: Any,
-        mode: Mode,
     ) -> Any:
         """What the backward pass is given of the forward pass."""
         kept = self.taken(tensors, self.plan.kept)

@@ -50,7 +50,6 @@ class ChosenProgram(Program):
         state: Any,
         inputs: Mapping[str, jax.Array],
         targets: Any,
-        mode: Mode,
     ) -> Any:
         whole = {n for s in self.choice.segments for n in s.again}
         again = {self.typed.capsules[number].name for number in whole}

@@ -37,16 +37,14 @@ def state_shapes(typed: TypedGraph) -> dict[Name, Shape]:
     """The shape of every array of the compiled layout, in topological order."""
     found: dict[Name, Shape] = {}
     for item in typed.capsules:
-        if isinstance(item, TypedCapsule):
-            found |= {(item.name, k): s for k, s in item.state_shapes.items()}
-            for key, shape in item.feedback_shapes.items():
-                found[(item.name, "feedback", key)] = shape
-        elif isinstance(item, TypedRun):
+        if isinstance(item, TypedRun):
             for name, shape in state_shapes(item.body).items():
                 found[name] = (item.size, *shape)
-        else:
-            for key, shape in item.feedback_shapes.items():
-                found[(item.name, "feedback", key)] = shape
+            continue
+        if isinstance(item, TypedCapsule):
+            found |= {(item.name, k): s for k, s in item.state_shapes.items()}
+        for key, shape in item.feedback_shapes.items():
+            found[(item.name, "feedback", key)] = shape
     return found
 
 

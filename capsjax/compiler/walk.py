@@ -185,9 +185,9 @@ class Walk:
     def visit_run(self, program: RunProgram, observe: bool) -> None:
         run = program.run
         d_last = {n: self.d_output.pop(n) for n in run.made if n in self.d_output}
-        errors = {**self.errors, **self.deltas}
-        reached = d_last or not sent_straight(run).isdisjoint(errors)
-        if not reached or not self.wanted.issuperset(run.made):
+        found = {**self.errors, **self.deltas}
+        errors = {n: found[n] for n in sorted(sent_straight(run)) if n in found}
+        if not (d_last or errors) or not self.wanted.issuperset(run.made):
             for name in run.members:
                 self._no_gradient(name)
             return

@@ -72,6 +72,7 @@ class _Assignment:
         self.problems: list[Problem] = []
         self.with_loss = [each.output for each in typed.losses]
         self.leads_to = _leads_to(typed, self.with_loss)
+        self.shapes = {c.name: c.total_input for c in typed.alone}
         self.learned = _behind_parameters(typed)
         self.somewhere: set[BackwardKind] = set()
 
@@ -255,11 +256,10 @@ class _Assignment:
 
     def _outputs(self, name: str) -> dict[str, Shape]:
         """The outputs with a loss that a capsule leads to, and the shapes of U."""
-        shapes = {c.name: c.total_input for c in self.typed.alone}
         return {
-            output: shapes[output]
+            output: self.shapes[output]
             for output, reached in self.leads_to.items()
-            if name in reached and output in shapes
+            if name in reached and output in self.shapes
         }
 
 
