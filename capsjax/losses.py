@@ -4,7 +4,8 @@
     sum_squared_error     L = sum over the output's numbers of (Y - T)^2
     huber                 L = sum over the output's numbers of e^2 / 2 where |e| <= d,
                               d |e| - d^2 / 2 elsewhere, with e = Y - T
-    cross_entropy         L = - sum over classes of T log Y
+    cross_entropy         L = - sum over classes of T' log Y,
+                              T' = (1 - s) T + s / K for K classes and smoothing s
     binary_cross_entropy  L = - mean of T log Y + (1 - T) log(1 - Y)
     margin                L = sum over classes of T max(0, m+ - Y)^2
                                       + lambda (1 - T) max(0, Y - m-)^2
@@ -15,7 +16,8 @@ Where a capsule function and a loss belong together, a *pair* computes L and dL/
 U at once, because Y may have lost what the loss needs (softmax of logits +-1e4 is 0 or
 1 exactly, and its logarithm infinite):
 
-    softmax, cross_entropy         L = logsumexp(U) - sum T U,  dL/dU = softmax(U) - T
+    softmax, cross_entropy         L = logsumexp(V) - sum T' V,  V = U / temperature,
+                                   dL/dU = (softmax(V) - T') / temperature
     log_softmax, cross_entropy     the same
     sigmoid, binary_cross_entropy  L = mean of softplus(U) - T U,
                                    dL/dU = (sigmoid(U) - T) / count
@@ -31,7 +33,7 @@ from typing import Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from annotated_types import Gt
+from annotated_types import Ge, Gt, Lt
 
 from capsjax.caps.activations import Sigmoid
 from capsjax.caps.base import wide
@@ -137,9 +139,25 @@ class Huber(Loss):
 
 @register_loss("cross_entropy")
 class CrossEntropy(Loss):
-    """`L = - sum over the last axis of T log Y`, mean over other axes."""
+    """`L = - sum over the last axis of T' log Y`, mean over other axes.
+
+    `T' = (1 - smoothing) T + smoothing / K`, with K the size of the last axis: the
+    target mixed with the uniform distribution, which keeps logits from growing without
+    bound. Where T is all zeros, as of a class out of range, that share is left.
+
+    Args:
+        smoothing: The share of the uniform distribution, in [0, 1).
+
+    Source: Szegedy et al., arXiv 1512.00567, section 7 (label smoothing).
+    """
 
     classes: ClassVar[bool] = True
+
+    smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
+
+    def smoothed(self, t: jax.Array) -> jax.Array:
+        """`T' = (1 - smoothing) T + smoothing / K`, in float32 at least."""
+        return (1 - self.smoothing) * wide(t) + self.smoothing / t.shape[-1]
 
     def check(self, cap: CapKind, shape: Shape) -> None:
         paired = (type(cap), type(self)) in PAIRS
@@ -152,7 +170,7 @@ class CrossEntropy(Loss):
             )
 
     def value(self, y: jax.Array, t: jax.Array) -> jax.Array:
-        return _per_example(-jnp.sum(_times_log(wide(t), wide(y)), axis=-1))
+        return _per_example(-jnp.sum(_times_log(self.smoothed(t), wide(y)), axis=-1))
 
 
 @register_loss("binary_cross_entropy")
@@ -199,32 +217,40 @@ class Margin(Loss):
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A capsule function and a loss as one, computed from U."""
+    """A capsule function and a loss as one, computed from U.
 
-    value: Callable[[jax.Array, jax.Array], jax.Array]
-    gradient: Callable[[jax.Array, jax.Array], jax.Array]
+    Attributes:
+        value: `(cap, loss, U, T) -> L`, of each example; the records have the settings.
+        gradient: `(cap, loss, U, T) -> dL/dU`.
+    """
+
+    value: Callable[[Any, Any, jax.Array, jax.Array], jax.Array]
+    gradient: Callable[[Any, Any, jax.Array, jax.Array], jax.Array]
 
 
-def _logits_value(u: jax.Array, t: jax.Array) -> jax.Array:
-    """`logsumexp(U) - sum T U`, the largest logit taken off before, not after."""
-    return _per_example(-jnp.sum(wide(t) * jax.nn.log_softmax(wide(u)), axis=-1))
+def _logits_value(cap: Any, loss: Any, u: jax.Array, t: jax.Array) -> jax.Array:
+    """`logsumexp(V) - sum T' V`, the largest logit taken off before, not after."""
+    log_p = jax.nn.log_softmax(wide(u) / cap.temperature)
+    return _per_example(-jnp.sum(loss.smoothed(t) * log_p, axis=-1))
 
 
-def _logits_gradient(u: jax.Array, t: jax.Array) -> jax.Array:
-    t = wide(t)
+def _logits_gradient(cap: Any, loss: Any, u: jax.Array, t: jax.Array) -> jax.Array:
+    """`(softmax(V) sum T' - T') / temperature`; dV/dU = 1 / temperature."""
+    t = loss.smoothed(t)
     total = jnp.sum(t, axis=-1, keepdims=True)
-    gradient = (total * jax.nn.softmax(wide(u)) - t) / math.prod(u.shape[1:-1])
+    p = jax.nn.softmax(wide(u) / cap.temperature)
+    gradient = (total * p - t) / (math.prod(u.shape[1:-1]) * cap.temperature)
     return gradient.astype(u.dtype)
 
 
-def _sigmoid_value(u: jax.Array, t: jax.Array) -> jax.Array:
+def _sigmoid_value(cap: Any, loss: Any, u: jax.Array, t: jax.Array) -> jax.Array:
     """`softplus(U) - T U` without the difference of two large numbers."""
     u, t = wide(u), wide(t)
     terms = t * jax.nn.softplus(-u) + (1 - t) * jax.nn.softplus(u)
     return jnp.mean(terms, axis=tuple(range(1, u.ndim)))
 
 
-def _sigmoid_gradient(u: jax.Array, t: jax.Array) -> jax.Array:
+def _sigmoid_gradient(cap: Any, loss: Any, u: jax.Array, t: jax.Array) -> jax.Array:
     gradient = (jax.nn.sigmoid(wide(u)) - wide(t)) / math.prod(u.shape[1:])
     return gradient.astype(u.dtype)
 

@@ -10,6 +10,7 @@ import pytest
 
 import capsjax as cj
 from capsjax import losses
+from capsjax.compiler.passes import PIPELINE
 from capsjax.graph import ShapeError
 from capsjax.graph.kinds import LOSSES
 from capsjax.losses import PAIRS, encode_target
@@ -39,6 +40,8 @@ EXAMPLES = [
 ]
 EXAMPLES += [
     (losses.margin(0.8, 0.3, 0.25), (4,)),
+    (losses.cross_entropy(0.1), (4,)),
+    (losses.cross_entropy(0.7), (2, 3)),
     (losses.mean_squared_error(), ()),
     (losses.sum_squared_error(), ()),
     (losses.huber(0.2), (4,)),
@@ -65,7 +68,8 @@ def _numpy(loss: Any, y: Any, t: Any) -> Any:
     if loss.kind == "binary_cross_entropy":
         return -(t * np.log(y) + (1 - t) * np.log(1 - y)).mean(axes)
     if loss.kind == "cross_entropy":
-        terms = -(t * np.log(y)).sum(-1)
+        s, count = loss.smoothing, t.shape[-1]
+        terms = -(((1 - s) * t + s / count) * np.log(y)).sum(-1)
     else:
         present = t * np.maximum(0, loss.positive - y) ** 2
         absent = (1 - t) * np.maximum(0, y - loss.negative) ** 2
@@ -193,8 +197,12 @@ def test_cross_entropy_takes_log_probabilities_of_log_softmax_alone():
 
 # ---- pairs
 
-PAIRED = [(cap(), loss()) for cap, loss in PAIRS]
-paired = pytest.mark.parametrize("cap, loss", PAIRED, ids=lambda kind: kind.kind)
+PAIRED: list[Any] = [(cap(), loss()) for cap, loss in PAIRS]
+PAIRED += [
+    (cj.caps.softmax(0.5), losses.cross_entropy(0.1)),
+    (cj.caps.log_softmax(3.0), losses.cross_entropy(0.7)),
+]
+paired = pytest.mark.parametrize("cap, loss", PAIRED, ids=str)
 
 
 def alone(cap, loss, u, t):
@@ -212,15 +220,98 @@ def test_a_pair_equals_its_parts_at_moderate_logits(cap, loss, shape):
     def total(u):
         return jnp.sum(alone(cap, loss, u, t))
 
+    def value(u):
+        return jnp.sum(pair.value(cap, loss, u, t))
+
     soft = t / jnp.sum(t, -1, keepdims=True)
     for target in (t, soft) if "sigmoid" in cap.kind else (soft,):
-        close(pair.value(u, target), alone(cap, loss, u, target), 1e-12)
-    close(pair.gradient(u, t), jax.grad(lambda u: jnp.sum(pair.value(u, t)))(u))
-    along = draw_like(u, 2)
-    slope = float(difference(lambda u: jnp.sum(pair.value(u, t)), u, along))
-    assert inner(pair.gradient(u, t), along) == pytest.approx(slope, rel=1e-9)
+        found = pair.value(cap, loss, u, target)
+        close(found, alone(cap, loss, u, target), 1e-12)
+    gradient, along = pair.gradient(cap, loss, u, t), draw_like(u, 2)
+    close(gradient, jax.grad(value)(u))
+    slope = float(difference(value, u, along))
+    assert inner(gradient, along) == pytest.approx(slope, rel=1e-9)
     if "sigmoid" in cap.kind:
-        close(pair.gradient(u, t), jax.grad(total)(u))
+        close(gradient, jax.grad(total)(u))
+
+
+def at_the_defaults(u, t, dy):
+    """Softmax, log_softmax and cross-entropy as they are without settings."""
+    p, log_p = jax.nn.softmax(u), jax.nn.log_softmax(u)
+    back = p * (dy - jnp.sum(p * dy, axis=-1, keepdims=True))
+    log_back = dy - jnp.exp(log_p) * jnp.sum(dy, axis=-1, keepdims=True)
+    value = jnp.mean(-jnp.sum(t * log_p, axis=-1), axis=1)
+    logs = jnp.log(jnp.where((t == 0) & (p < jnp.finfo(p.dtype).tiny), 1, p))
+    apart = jnp.mean(-jnp.sum(t * logs, axis=-1), axis=1)
+    gradient = (jnp.sum(t, axis=-1, keepdims=True) * p - t) / u.shape[1]
+    return p, log_p, back, log_back, value, apart, gradient
+
+
+def by_the_records(u, t, dy):
+    cap, log_cap = cj.caps.softmax(), cj.caps.log_softmax()
+    loss = losses.cross_entropy()
+    p, log_p = cap.forward(u), log_cap.forward(u)
+    back = cap.backward(None, p, dy, u.shape)
+    log_back = log_cap.backward(None, log_p, dy, u.shape)
+    pair = PAIRS[type(cap), type(loss)]
+    value, gradient = (f(cap, loss, u, t) for f in (pair.value, pair.gradient))
+    return p, log_p, back, log_back, value, loss.value(p, t), gradient
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_defaults_change_no_bit_and_cost_nothing(dtype):
+    u, t, dy = (draw((3, 2, 5), seed).astype(dtype) for seed in range(3))
+    arguments = u, jax.nn.softmax(t), dy
+    found, plain = (
+        jax.jit(f).lower(*arguments).compile()
+        for f in (by_the_records, at_the_defaults)
+    )
+    for a, b in zip(found(*arguments), plain(*arguments), strict=True):
+        np.testing.assert_array_equal(a, b, strict=True)
+    costs: Any = [each.cost_analysis() for each in (found, plain)]
+    assert costs[0]["flops"] == costs[1]["flops"]
+
+
+def _equations(u, t, temperature, smoothing):
+    """Szegedy 2016 and Hinton 2015: each example's loss, dL/dU of the batch's mean."""
+    value, delta = np.zeros(len(u)), np.zeros(u.shape)
+    places = list(np.ndindex(*u.shape[1:-1]))
+    for example, place in itertools.product(range(len(u)), places):
+        at = (example, *place)
+        p = np.exp(u[at] / temperature)
+        p /= p.sum()
+        target = (1 - smoothing) * t[at] + smoothing / u.shape[-1]
+        value[example] += np.sum(target * -np.log(p)) / len(places)
+        delta[at] = (p - target) / (temperature * len(places) * len(u))
+    return value, delta
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4)])
+@pytest.mark.parametrize(
+    "cap, left_out",
+    [("softmax", ""), ("log_softmax", ""), ("softmax", "pair_losses")],
+    ids=["softmax", "log_softmax", "unpaired"],
+)
+def test_smoothing_and_temperature_by_their_equations(cap, left_out, shape):
+    kind = getattr(cj.caps, cap)(temperature=2.5)
+    h = cj.capsule("h", cj.identity(cj.input("x", shape)), cap=kind, bias=None)
+    graph = cj.graph(h, losses={"h": losses.cross_entropy(smoothing=0.2)})
+    net = cj.compile(graph, passes=[p for p in PIPELINE if p.name != left_out])
+    assert net.stages[-1].typed.losses[0].from_total_input != bool(left_out)
+    u = 3 * draw((2, *shape))
+    classes = np.arange(u.size // 4).reshape(u.shape[:-1]) % 4
+    soft = np.asarray(jax.nn.softmax(draw(u.shape, 1)))
+    for given, target in ((classes, np.eye(4)[classes]), (soft, soft)):
+        batch = {"x": u, "h": given}
+        found = net.examples({}, {}, batch)[0]["h"], net.deltas({}, {}, batch)["h"]
+        close(found, _equations(np.asarray(u), target, 2.5, 0.2), 1e-12)
+
+
+def test_a_class_out_of_range_is_smoothed_like_any_target():
+    """T = 0 of no class; what is left of T' is the uniform distribution's share."""
+    y, t = probabilities((4,)), jnp.zeros((3, 4))
+    found = losses.cross_entropy(0.2).value(y, t)
+    close(found, -jnp.sum(jnp.log(y), axis=-1) * 0.05)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
@@ -276,11 +367,16 @@ def test_the_gradient_by_a_target_that_is_zero():
 # ---- in a network
 
 
-def two_outputs(weights=(1.0, 1.0), second: Any = losses.mean_squared_error):
+def two_outputs(
+    weights=(1.0, 1.0),
+    second: Any = losses.mean_squared_error,
+    smoothing=0.0,
+    temperature=1.0,
+):
     x = cj.input("x", (3,))
-    a = cj.capsule("a", cj.matmul(x, 4), cap="softmax")
+    a = cj.capsule("a", cj.matmul(x, 4), cap=cj.caps.softmax(temperature))
     b = cj.capsule("b", cj.matmul(x, 2), cap="sigmoid")
-    first = losses.cross_entropy(weight=weights[0])
+    first = losses.cross_entropy(smoothing, weight=weights[0])
     return cj.graph(a, b, losses={"a": first, "b": second(weight=weights[1])})
 
 
@@ -301,10 +397,16 @@ def test_outputs_add_up_with_their_weights():
     close(total, expected[0])
 
 
-@pytest.mark.parametrize("second", [losses.mean_squared_error,
-                                    losses.binary_cross_entropy])  # fmt: skip
-def test_the_gradient_by_targets_equals_the_interpreters(second):
-    exact, plain = both_ways(two_outputs((0.5, 2.0), second))
+@pytest.mark.parametrize(
+    "second, settings",
+    [
+        (losses.mean_squared_error, ()),
+        (losses.binary_cross_entropy, ()),
+        (losses.binary_cross_entropy, (0.3, 2.0)),
+    ],
+)
+def test_the_gradient_by_targets_equals_the_interpreters(second, settings):
+    exact, plain = both_ways(two_outputs((0.5, 2.0), second, *settings))
     params = exact.init(jax.random.key(0))[0]
     targets = {"a": probabilities((4,), 1), "b": probabilities((2,), 2)}
     x = draw((3, 3))

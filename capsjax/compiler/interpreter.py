@@ -116,10 +116,10 @@ def run(
     caps = typed.caps
     loss: Any = 0
     for each in typed.losses:
-        name = each.output
-        pair = PAIRS.get((type(caps[name]), type(each.loss)))
+        name, cap = each.output, caps[each.output]
+        pair = PAIRS.get((type(cap), type(each.loss)))
         if pair is not None:
-            values = pair.value(total[name], targets[name])
+            values = pair.value(cap, each.loss, total[name], targets[name])
         else:
             values = each.loss.value(output[name], targets[name])
         loss = loss + each.loss.weight * jnp.mean(values)

@@ -229,8 +229,9 @@ class Program:
         for each in self.typed.losses:
             name, loss = each.output, each.loss
             if each.from_total_input:
-                pair = PAIRS[type(caps[name]), type(loss)]
-                found[name] = pair.value(total[name], targets[name])
+                cap = caps[name]
+                pair = PAIRS[type(cap), type(loss)]
+                found[name] = pair.value(cap, loss, total[name], targets[name])
             else:
                 found[name] = loss.value(output[name], targets[name])
         return found

@@ -222,7 +222,8 @@ class Walk:
         factor = d_loss * (loss.weight / read.shape[0])
         if each.from_total_input:
             pair = PAIRS[type(capsule.cap), type(loss)]
-            return (factor * pair.gradient(read, target)).astype(read.dtype)
+            gradient = pair.gradient(capsule.cap, loss, read, target)
+            return (factor * gradient).astype(read.dtype)
         gradient = loss.gradient(read, target)
         _expect(gradient, read.shape, f"output {name!r}: gradient of {loss}")
         self._add(name, (factor * gradient).astype(read.dtype))

@@ -137,9 +137,10 @@ class Oracle:
         loss: Any = 0
         for each in self.typed.losses:
             name = each.output
-            pair = PAIRS.get((type(self.typed.caps[name]), type(each.loss)))
+            cap = self.typed.caps[name]
+            pair = PAIRS.get((type(cap), type(each.loss)))
             if pair is not None:
-                values = pair.value(total[name], batch[name])
+                values = pair.value(cap, each.loss, total[name], batch[name])
             else:
                 values = each.loss.value(output[name], batch[name])
             loss = loss + each.loss.weight * jnp.mean(values)

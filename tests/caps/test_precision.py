@@ -16,6 +16,8 @@ from tests.helpers_capsjax import close, draw, quick
 SUMS = [
     (caps.softmax(), (1000,)),
     (caps.log_softmax(), (1000,)),
+    (caps.softmax(0.7), (1000,)),
+    (caps.log_softmax(0.7), (1000,)),
     (caps.length(), (2, 500)),
     (caps.squash(), (2, 500)),
     (caps.route(), (30, 3, 16)),
@@ -36,6 +38,7 @@ SUMS = [
 LOSSES = [
     (losses.mean_squared_error(), (1000,)),
     (losses.cross_entropy(), (2, 300)),
+    (losses.cross_entropy(0.1), (2, 300)),
     (losses.binary_cross_entropy(), (1000,)),
     (losses.margin(), (300,)),
 ]
@@ -63,9 +66,10 @@ def valued(loss: Any, shape: tuple[int, ...]) -> Callable[..., Any]:
 
     def found(a: jax.Array, t: jax.Array) -> Any:
         y = jax.nn.softmax(a.astype(jnp.float32)).astype(a.dtype)
-        kinds = [PAIRS[pair] for pair in PAIRS if pair[1] is type(loss)]
-        values = [loss.value(y, t), *(pair.value(a, t) for pair in kinds)]
-        slopes = [loss.gradient(y, t), *(pair.gradient(a, t) for pair in kinds)]
+        kinds = [(pair, cap()) for (cap, of), pair in PAIRS.items() if of is type(loss)]
+        values = [pair.value(cap, loss, a, t) for pair, cap in kinds]
+        slopes = [pair.gradient(cap, loss, a, t) for pair, cap in kinds]
+        values, slopes = [loss.value(y, t), *values], [loss.gradient(y, t), *slopes]
         return values, slopes
 
     return found

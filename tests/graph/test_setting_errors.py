@@ -180,6 +180,37 @@ graph 'small' has 2 problems:
     cure:     correct the value
 """,
     ),
+    "no temperature, and nothing but smoothing": (
+        [("capsules.2.cap.temperature", 0), ("losses.digit.smoothing", 1.0)],
+        """
+graph 'small' has 2 problems:
+1. capsule 'digit', cap.temperature (capsules[2].cap.temperature)
+    found:    0
+    expected: a number above 0.0
+    cure:     correct the value
+2. loss on 'digit', smoothing (losses.digit.smoothing)
+    found:    1.0
+    expected: a number below 1.0
+    cure:     correct the value
+""",
+    ),
+    "a negative temperature and smoothing": (
+        [
+            ("capsules.2.cap", {"kind": "log_softmax", "temperature": -0.5}),
+            ("losses.digit.smoothing", -0.1),
+        ],
+        """
+graph 'small' has 2 problems:
+1. capsule 'digit', cap.temperature (capsules[2].cap.temperature)
+    found:    -0.5
+    expected: a number above 0.0
+    cure:     correct the value
+2. loss on 'digit', smoothing (losses.digit.smoothing)
+    found:    -0.1
+    expected: a number of at least 0.0
+    cure:     correct the value
+""",
+    ),
     "bias by an unknown word": (
         [("capsules.0.bias", "none")],
         """

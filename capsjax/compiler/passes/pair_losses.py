@@ -9,8 +9,8 @@ from capsjax.losses import PAIRS
 def pair_losses(typed: TypedGraph) -> tuple[TypedGraph, list[str]]:
     """Marks losses that have a pair with the capsule function of their output.
 
-    For softmax with cross-entropy, `delta_H = softmax(U_H) - T`: stable for any
-    logits, and no error signal passes through softmax's Jacobian.
+    For softmax with cross-entropy, at their defaults `delta_H = softmax(U_H) - T`:
+    stable for any logits, and no error signal passes through softmax's Jacobian.
     """
     caps = typed.caps
     losses, notes = [], []
