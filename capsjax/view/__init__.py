@@ -6,6 +6,10 @@
     cj.view.memory(net, 128)        what a memory budget costs
     cj.view.diagnosis(found)        outputs and error signals over depth
     cj.view.trace(tracer.table)     signals, weights and gradients over a run
+    cj.view.response(result)        a sweep's metric over the values of its axes
+    cj.view.parallel(result)        each member of a sweep, across all axes
+    cj.view.heat_map(result, x, y)  a sweep's metric over two axes
+    cj.view.sweep_curves(result)    learning curves of a sweep, spread over seeds
     cj.view.reconstructions(...)    images, and what a decoder makes of them
     cj.view.perturbations(...)      the same where one dimension of a vector is changed
     cj.view.draw_network(net)       a small network of neurons
@@ -24,6 +28,7 @@ from capsjax.view.memory import memory
 from capsjax.view.neural import draw_network, draw_networks
 from capsjax.view.neural_figures import figure
 from capsjax.view.picture import Picture
+from capsjax.view.sweep import heat_map, parallel, response, sweep_curves
 from capsjax.view.table import summary
 from capsjax.view.trace import trace
 
@@ -34,10 +39,14 @@ __all__ = [
     "draw_network",
     "draw_networks",
     "figure",
+    "heat_map",
     "learning_curves",
     "memory",
+    "parallel",
     "perturbations",
     "reconstructions",
+    "response",
     "summary",
+    "sweep_curves",
     "trace",
 ]
