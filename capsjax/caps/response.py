@@ -76,7 +76,7 @@ class LocalResponseNorm(Cap):
 
     def _power(self, d: jax.Array) -> jax.Array:
         """`d^-beta`; everybody's beta by two roots, a twelfth of the time on CPU."""
-        if self.beta != 0.75:
+        if isinstance(self.beta, jax.Array) or self.beta != 0.75:  # traced, or another
             return d**-self.beta
         root = jax.lax.rsqrt(d)
         return root * jnp.sqrt(root)

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, overload, runtime_checkable
 
 from capsjax.backward import BackwardRule
 from capsjax.compiler.inference import Frozen, frozen_of
-from capsjax.compiler.network import Network
+from capsjax.compiler.network import Network, TracedForms
 from capsjax.compiler.passes import PIPELINE, Pass, run_passes
 from capsjax.compiler.plan import plan
 from capsjax.compiler.precision import Precision
@@ -23,6 +23,7 @@ from capsjax.graph.backward import declared_rules, given_rules
 from capsjax.graph.checks import check as check_graph
 from capsjax.graph.declaration import Graph
 from capsjax.graph.errors import GraphError
+from capsjax.graph.traced import Names, mark
 from capsjax.graph.typed import TypedGraph
 
 Rule = BackwardRule | str
@@ -47,6 +48,7 @@ def compile(
     passes: Sequence[Pass] = PIPELINE,
     memory_budget: int | str | None = None,
     tune: Mapping[str, Any] | None = None,
+    traced: Names = (),
     check: bool = True,
 ) -> Network: ...
 
@@ -75,6 +77,7 @@ def compile(
     passes: Sequence[Pass] = PIPELINE,
     memory_budget: int | str | None = None,
     tune: Mapping[str, Any] | None = None,
+    traced: Names = (),
     check: bool = True,
 ) -> Network | Frozen:
     """Compiles a declared graph into pure functions.
@@ -115,6 +118,14 @@ def compile(
             machine for such a batch, and the quickest is taken. Else, and for what
             can't be timed, a rule of costs decides. What was found is kept among the
             user's caches, in the folder of `cj.use_cache`.
+        traced: Names of settings that are given when the network's methods are called,
+            `settings={"drop.rate": 0.2}`, and may differ among members of a `vmap`;
+            others are part of the program. Any setting that is a real number may be:
+            `"drop.rate"` of the capsule function of `drop`, `"digit.loss.weight"`,
+            `"h.backward.deviation"` of a backward rule, `"h.from.x.backward.norm"` of
+            one on an edge. Or, under a name of your own, several that are given as
+            one: `{"rate": ["drop1.rate", "drop2.rate"]}`. They are not differentiated
+            by.
         check: Verify the compiler's invariants after each pass, and each kind's shape
             rule against its forward.
 
@@ -123,7 +134,7 @@ def compile(
 
     Raises:
         GraphError: A kind's shape rule and its forward disagree; a backward rule is
-            unknown or does not fit; says where.
+            unknown or does not fit; there is no such setting to trace; says where.
         CompilerError: A pass broke an invariant of the typed graph.
         TypeError: What is given is no graph; a pass is none.
         ValueError: Unknown mode; parameters or state that do not fit, or
@@ -146,6 +157,13 @@ def compile(
         >>> frozen = cj.compile(net.graph, mode="inference", params=params)
         >>> frozen({"image": images})["digit"].shape
         (2, 10)
+        >>> net = cj.compile(net.graph, traced=["digit.loss.weight"])
+        >>> batch = {"image": images, "digit": jax.numpy.arange(2)}
+        >>> loss, _ = net.loss(params, state, batch)
+        >>> given = {"digit.loss.weight": 0.5}
+        >>> half, _ = net.loss(params, state, batch, settings=given)
+        >>> float(loss / half)
+        2.0
 
     Source: Li & Shan, arXiv 1805.03551, section 4.
     """
@@ -161,6 +179,15 @@ def compile(
             'cj.Precision("bfloat16")'
         )
     _check_mode(mode, backward, params, state)
+    if isinstance(traced, str):
+        raise ValueError(
+            f"found traced={traced!r}; expected names, such as [{traced!r}]"
+        )
+    if traced and mode is not None:
+        raise ValueError(
+            f"traced settings are given at every call; found mode={mode!r}, whose "
+            "program holds them; declare the numbers that it shall have"
+        )
     if tune is not None and (mode is not None or backward == "autodiff"):
         raise ValueError(
             "tune chooses algorithms of forward and backward; expected it without "
@@ -176,7 +203,10 @@ def compile(
         typed = _with_rules(graph, typed, backward)
     if check:
         verify_rules(typed)
-    stages = run_passes(typed, passes, observable=False, check=check)
+    declared, problems = mark(typed, traced) if traced else (typed, [])
+    if problems:
+        raise GraphError(typed.graph.name, problems)
+    stages = run_passes(declared, passes, observable=False, check=check)
     if tune is not None:
         stages.append(tuned_stage(stages[-1].typed, tune, precision))
     last = stages[-1].typed
@@ -196,7 +226,14 @@ def compile(
             )
         program = BudgetedProgram(last, program.plan, budget)
     net = Network(
-        typed.graph, typed, tuple(stages), program, backward, precision, tuple(passes)
+        typed.graph,
+        typed,
+        tuple(stages),
+        program.bound({}),
+        backward,
+        precision,
+        tuple(passes),
+        TracedForms(declared, program) if traced else None,
     )
     return net if mode is None else frozen_of(net, params, state, check)
 

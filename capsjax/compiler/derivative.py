@@ -11,6 +11,7 @@ from capsjax.compiler import interpreter, parameters
 from capsjax.compiler.mode import INFERENCE, Mode
 from capsjax.compiler.program import Program
 from capsjax.compiler.state import compiled_state, named_state_shapes, state_by_name
+from capsjax.graph.traced import bind
 from capsjax.graph.typed import TypedGraph
 
 State = dict[str, Any]
@@ -39,41 +40,41 @@ def differentiable(program: Program, train: bool) -> Callable[..., Any]:
         train: Training or inference.
 
     Returns:
-        `run(params, state, inputs, targets, key) -> (loss, outputs, new state)`;
-        without targets the loss is None.
+        `run(params, state, inputs, targets, key, settings) -> (loss, outputs, new
+        state)`; without targets the loss is None.
     """
 
     @jax.custom_vjp
-    def run(params, state, inputs, targets, key):
-        mode = Mode(train, key)
-        return program.forward(params, state, inputs, targets, mode, "nothing")[0]
+    def run(params, state, inputs, targets, key, settings):
+        own, mode = program.bound(settings), Mode(train, key)
+        return own.forward(params, state, inputs, targets, mode, "nothing")[0]
 
-    def forward(params, state, inputs, targets, key):
+    def forward(params, state, inputs, targets, key, settings):
+        _refuse_perturbed(settings)
         wanted = _Wanted(_any_perturbed(inputs), _any_perturbed(targets))
-        given = params, state, inputs, targets, key
-        params, state, inputs, targets, key = jax.tree.map(_value, given)
-        mode = Mode(train, key)
-        result, residuals = program.forward(params, state, inputs, targets, mode)
-        return result, (residuals, inputs, key, wanted)
+        given = params, state, inputs, targets, key, settings
+        params, state, inputs, targets, key, settings = jax.tree.map(_value, given)
+        own, mode = program.bound(settings), Mode(train, key)
+        result, residuals = own.forward(params, state, inputs, targets, mode)
+        return result, (residuals, inputs, key, settings, wanted)
 
     def backward(saved, cotangents):
-        residuals, inputs, key, wanted = saved
+        residuals, inputs, key, settings, wanted = saved
         d_loss, d_outputs, _ = cotangents  # state is not differentiated
         d_outputs = {n: d for n, d in d_outputs.items() if not _is_zero(d)}
         d_loss = None if _is_zero(d_loss) else d_loss
         asked = frozenset(inputs) if wanted.inputs else frozenset()
         mode = Mode(train, key)
-        d_params, d_inputs, _ = program.backward(
-            residuals, d_loss, d_outputs, asked, mode
-        )
+        own = program.bound(settings)
+        d_params, d_inputs, _ = own.backward(residuals, d_loss, d_outputs, asked, mode)
         all_inputs = {
             name: _input_gradient(array, d_inputs.get(name))
             for name, array in inputs.items()
         }
         d_targets = None
         if wanted.targets and d_loss is not None:
-            d_targets = program.target_gradient(residuals, inputs, d_loss, mode)
-        return d_params, None, all_inputs, d_targets, None
+            d_targets = own.target_gradient(residuals, inputs, d_loss, mode)
+        return d_params, None, all_inputs, d_targets, None, None
 
     run.defvjp(forward, backward, symbolic_zeros=True)
     return run
@@ -95,7 +96,12 @@ class CompiledRun:
     def __call__(self, params, state, inputs, targets, mode: Mode = INFERENCE):
         run = self._training if mode.train else self._inference
         loss, outputs, new = run(
-            params, jax.lax.stop_gradient(state), inputs, targets, mode.key
+            params,
+            jax.lax.stop_gradient(state),
+            inputs,
+            targets,
+            mode.key,
+            dict(mode.settings),
         )
         return loss, outputs, _updated(state, new, mode)
 
@@ -119,7 +125,8 @@ def interpreted(
     """The interpreter as a function with JAX's own derivatives.
 
     Args:
-        typed: What inference made of the declaration, before any pass.
+        typed: What inference made of the declaration, before any pass; settings may
+            be traced.
         used: The program's graph, in whose layout parameters and state are.
         params: Parameters.
         state: State.
@@ -127,6 +134,8 @@ def interpreted(
         targets: Encoded targets by output name, or None.
         mode: Training or inference.
     """
+    numbers = {name: jnp.full_like(0.0, x) for name, x in mode.settings.items()}
+    typed = bind(typed, numbers)
     named = parameters.by_name(used, params)
     fixed = state_by_name(used, jax.lax.stop_gradient(state))
     loss, outputs, new = interpreter.run(typed, named, fixed, inputs, targets, mode)
@@ -152,6 +161,17 @@ def with_hint(run: Run) -> Run:
             raise
 
     return hinting
+
+
+def _refuse_perturbed(settings: Any) -> None:
+    """No rule of ours gives a derivative by a setting: better none than a zero."""
+    names = [name for name, leaf in settings.items() if leaf.perturbed]
+    if names:
+        raise ValueError(
+            f"traced setting {names[0]!r} is differentiated by; expected parameters, "
+            'inputs or targets; cure: cj.compile(graph, backward="autodiff", '
+            "traced=...), whose derivatives are JAX's"
+        )
 
 
 def _value(leaf: Any) -> Any:

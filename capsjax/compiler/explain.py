@@ -100,6 +100,7 @@ def explain(
         "",
         f"infer: {len(made.typed.inputs)} inputs, {len(made.typed.capsules)} capsules",
         *_stage_lines(made.typed),
+        *(_traced_lines(made) if isinstance(made, Network) else ()),
     ]
     for stage in made.stages[1:]:
         if stage.notes:
@@ -108,6 +109,12 @@ def explain(
         else:
             lines.append(f"pass {stage.name}: nothing to do")
     return Explanation("\n".join(lines + more))
+
+
+def _traced_lines(made: Network) -> list[str]:
+    """The settings that are no part of the program."""
+    traced = [f"{k} (declared as {v})" for k, v in made.settings.items()]
+    return [f"traced settings: {', '.join(traced)}"] if traced else []
 
 
 def _program_lines(declared: TypedGraph, made: TypedGraph) -> list[str]:

@@ -16,11 +16,13 @@ class Mode(NamedTuple):
         train: Whether batch statistics are taken and capsule functions draw.
         key: A random key, of which each capsule that draws makes one of its own.
         numbers: What the keys of capsules in a run are made from, in place of names.
+        settings: Traced settings that are given, by name.
     """
 
     train: bool = False
     key: Any = None
     numbers: Mapping[str, Any] = {}
+    settings: Mapping[str, Any] = {}
 
     def key_of(self, capsule: TypedCapsule) -> Any:
         """The capsule's own key, which depends on its name alone."""

@@ -28,8 +28,9 @@ from capsjax.compiler.state import (
     state_shapes,
     with_wiring,
 )
-from capsjax.graph.errors import brief, listing
+from capsjax.graph.errors import brief, listing, nearest
 from capsjax.graph.kinds import Shape
+from capsjax.graph.traced import bind
 from capsjax.graph.typed import TypedGraph, TypedGroup
 
 if TYPE_CHECKING:
@@ -40,6 +41,21 @@ if TYPE_CHECKING:
 Params = dict[str, Any]
 State = dict[str, Any]
 Arrays = dict[str, jax.Array]
+
+
+Settings = Mapping[str, Any]
+
+
+class TracedForms(NamedTuple):
+    """The forms of a network in which `Traced` stands for settings.
+
+    Attributes:
+        typed: The declaration with its shapes.
+        program: The lowered program.
+    """
+
+    typed: TypedGraph
+    program: Program
 
 
 class CapsuleShapes(NamedTuple):
@@ -70,6 +86,7 @@ class Network:
         backward: What was given to `cj.compile`: "autodiff", rules, or None.
         precision: The types of parameters, of the program and of outputs, if declared.
         passes: The passes that made the program.
+        traced: The graph and the program in which settings are traced, if some are.
     """
 
     graph: Any
@@ -79,8 +96,9 @@ class Network:
     backward: Any
     precision: Precision | None = None
     passes: tuple[Pass, ...] = PIPELINE
+    traced: TracedForms | None = None
 
-    def init(self, key: jax.Array) -> tuple[Params, State]:
+    def init(self, key: jax.Array, *, scale: Any = 1.0) -> tuple[Params, State]:
         """Draws the parameters.
 
         A weight depends on the key and on its name alone, not on its position in the
@@ -88,6 +106,10 @@ class Network:
 
         Args:
             key: A random key, `jax.random.key(seed)`.
+            scale: Factor of the deviation with which weights are drawn: of the gain
+                that the capsule function calls for. What is not drawn, such as scales
+                that begin as one, and parameters of a capsule function's own stay as
+                they are.
 
         Returns:
             `(params, state)`: the parameters, a pytree, and the initial state.
@@ -95,9 +117,9 @@ class Network:
         policy = self.precision
         dtype = jnp.result_type(policy.parameters if policy else float)
         wide = jnp.promote_types(dtype, jnp.float32)
-        state = initial_state(self._used, key, wide)
+        state = initial_state(self._used, key, wide, scale)
         state = with_wiring(state, self.program.wiring())
-        return parameters.initial_parameters(self._used, key, dtype), state
+        return parameters.initial_parameters(self._used, key, dtype, scale), state
 
     def apply(
         self,
@@ -107,6 +129,7 @@ class Network:
         *,
         train: bool = False,
         key: jax.Array | None = None,
+        settings: Settings | None = None,
     ) -> tuple[Arrays, State]:
         """Evaluates the network.
 
@@ -116,6 +139,7 @@ class Network:
             inputs: Arrays by input name, shape [B, *declared shape], floating point.
             train: Whether capsule functions that differ in training do so.
             key: Random key for capsule functions that draw.
+            settings: Traced settings by name; those left out are as declared.
 
         Returns:
             `(outputs, state)`: Y by output name, shape [B, *output shape]; and the
@@ -125,7 +149,7 @@ class Network:
             ValueError: Inputs, parameters or state do not fit, says which, by name; or
                 capsules draw in training and there is no key.
         """
-        mode = self._mode(train, key)
+        mode = self._mode(train, key, settings)
         self._check(params, state)
         params, arrays = self._cast(params, take_inputs(self._used, inputs))
         _, outputs, state = self._run(params, state, arrays, None, mode)
@@ -139,6 +163,7 @@ class Network:
         *,
         train: bool = True,
         key: jax.Array | None = None,
+        settings: Settings | None = None,
     ) -> tuple[jax.Array, tuple[Arrays, State]]:
         """The total loss: sum over outputs of weight * mean over the batch of L.
 
@@ -150,6 +175,7 @@ class Network:
                 that shape without the last axis.
             train: Whether capsule functions that differ in training do so.
             key: Random key for capsule functions that draw.
+            settings: Traced settings by name; those left out are as declared.
 
         Returns:
             `(loss, (outputs, state))`, as `jax.value_and_grad(net.loss,
@@ -160,7 +186,7 @@ class Network:
                 by name; the graph declares no loss; or capsules draw in training and
                 there is no key.
         """
-        mode = self._mode(train, key)
+        mode = self._mode(train, key, settings)
         self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
         params, inputs = self._cast(params, inputs)
@@ -168,7 +194,12 @@ class Network:
         return loss, (self._given_out(outputs), state)
 
     def examples(
-        self, params: Params, state: State, batch: Mapping[str, Any]
+        self,
+        params: Params,
+        state: State,
+        batch: Mapping[str, Any],
+        *,
+        settings: Settings | None = None,
     ) -> tuple[Arrays, Arrays]:
         """The loss of each example in inference: no derivative of its own.
 
@@ -176,6 +207,7 @@ class Network:
             params: Parameters.
             state: State.
             batch: Inputs and targets by name, as for `loss`.
+            settings: Traced settings by name; those left out are as declared.
 
         Returns:
             `(losses, outputs)`: by output name, L of each example without the loss's
@@ -187,9 +219,10 @@ class Network:
         self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
         params, inputs = self._cast(params, inputs)
-        total, output, *_ = self.program.evaluate(params, state, inputs)
+        program = self._traced_program.bound(self._mode(False, None, settings).settings)
+        total, output, *_ = program.evaluate(params, state, inputs)
         outputs = {name: output[name] for name in self._used.outputs}
-        losses = self.program.losses(total, output, targets)
+        losses = program.losses(total, output, targets)
         return losses, self._given_out(outputs)
 
     def deltas(
@@ -201,6 +234,7 @@ class Network:
         train: bool = True,
         key: jax.Array | None = None,
         only: Iterable[str] | None = None,
+        settings: Settings | None = None,
     ) -> Arrays:
         """The error signals `delta_H = dL/dU_H` of every capsule, by name.
 
@@ -216,6 +250,7 @@ class Network:
             batch: Inputs and targets by name, as for `loss`.
             train: Whether capsule functions that differ in training do so.
             key: Random key for capsule functions that draw.
+            settings: Traced settings by name; those left out are as declared.
             only: Names of capsules: what the others alone need is not computed.
 
         Returns:
@@ -228,17 +263,19 @@ class Network:
         Source: Li & Shan, arXiv 1805.03551, equations 4 and 5.
         """
         if only is not None:
-            return self._only("deltas", only, params, state, batch, train, key)
-        mode = self._mode(train, key)
+            given = params, state, batch, train, key, settings
+            return self._only("deltas", only, *given)
+        mode = self._mode(train, key, settings)
         self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
         params, inputs = self._cast(params, inputs)
         if self.backward == "autodiff":
             named = parameters.by_name(self._used, params)
             state = state_by_name(self._used, state)
-            found = interpreter.deltas(self.typed, named, state, inputs, targets, mode)
+            typed = bind(self._traced_typed, mode.settings)
+            found = interpreter.deltas(typed, named, state, inputs, targets, mode)
         else:
-            program = self._observed
+            program = self._observed.bound(mode.settings)
             params, state = self._observed_layout(params, state)
             _, residuals = program.forward(params, state, inputs, targets, mode)
             given = frozenset(inputs)
@@ -271,6 +308,7 @@ class Network:
         train: bool = False,
         key: jax.Array | None = None,
         only: Iterable[str] | None = None,
+        settings: Settings | None = None,
     ) -> dict[str, dict[str, jax.Array]]:
         """Total input and output of every capsule that an output needs.
 
@@ -280,6 +318,7 @@ class Network:
             inputs: Arrays by input name, as for `apply`.
             train: Whether capsule functions that differ in training do so.
             key: Random key for capsule functions that draw.
+            settings: Traced settings by name; those left out are as declared.
             only: Names of capsules: what the others alone need is not computed.
 
         Returns:
@@ -290,17 +329,19 @@ class Network:
                 needed by no output.
         """
         if only is not None:
-            return self._only("activations", only, params, state, inputs, train, key)
-        mode = self._mode(train, key)
+            given = params, state, inputs, train, key, settings
+            return self._only("activations", only, *given)
+        mode = self._mode(train, key, settings)
         self._check(params, state)
         params, arrays = self._cast(params, take_inputs(self._used, inputs))
         if self.backward == "autodiff":
             named = parameters.by_name(self._used, params)
             state = state_by_name(self._used, state)
-            found = interpreter.evaluate(self.typed, named, state, arrays, mode)
+            typed = bind(self._traced_typed, mode.settings)
+            found = interpreter.evaluate(typed, named, state, arrays, mode)
             total, output = found.total, found.output
         else:
-            program = self._observed
+            program = self._observed.bound(mode.settings)
             params, state = self._observed_layout(params, state)
             total, output, *_ = program.evaluate(params, state, arrays, mode, "all")
             for run in program.runs.values():
@@ -572,8 +613,42 @@ class Network:
     def _given_out(self, outputs: Arrays) -> Arrays:
         return cast(outputs, self.precision.outputs) if self.precision else outputs
 
-    def _mode(self, train: bool, key: Any) -> Mode:
-        """Training or inference, and the key if there is something to draw."""
+    @property
+    def settings(self) -> dict[str, float]:
+        """The traced settings: names, and the numbers that are declared."""
+        return {} if self.traced is None else self.traced.program.traced
+
+    def _settings(self, given: Settings | None) -> Settings:
+        """Traced settings that are given, each a scalar of its own."""
+        if not given:
+            return {}
+        for name, number in given.items():
+            if name not in self.settings:
+                known = listing(map(repr, self.settings)) or "none"
+                raise ValueError(
+                    f"network {self.graph.name!r}: found the setting {brief(name)}; "
+                    f"expected traced ones, {known}; "
+                    + nearest(name, self.settings, "cj.compile(graph, traced=[...])")
+                )
+            if jnp.shape(number) != ():
+                raise ValueError(
+                    f"network {self.graph.name!r}, setting {name!r}: found shape "
+                    f"{jnp.shape(number)}; expected one number; under jax.vmap, one "
+                    "for each member"
+                )
+        return dict(given)
+
+    @property
+    def _traced_typed(self) -> TypedGraph:
+        return self.typed if self.traced is None else self.traced.typed
+
+    @property
+    def _traced_program(self) -> Program:
+        return self.program if self.traced is None else self.traced.program
+
+    def _mode(self, train: bool, key: Any, settings: Settings | None) -> Mode:
+        """Training or inference, settings, and the key if there is one to draw by."""
+        given = self._settings(settings)
         if not isinstance(train, bool):
             raise TypeError(
                 f"train is {train!r}; expected True or False, a Python value: the two "
@@ -581,7 +656,7 @@ class Network:
                 '(static_argnames="train")'
             )
         if not train or not self._drawing:
-            return Mode(train)
+            return Mode(train, settings=given)
         if key is None:
             names = listing(map(repr, self._drawing), 4)
             raise ValueError(
@@ -596,7 +671,7 @@ class Network:
                 "jax.random.split or fold_in make of it; under jax.vmap, one for each "
                 "member"
             )
-        return Mode(train, key)
+        return Mode(train, key, settings=given)
 
     def _check_wiring(self, group: TypedGroup, state: State) -> None:
         """Another network's rows would be read as if they were this one's."""
@@ -631,8 +706,8 @@ class Network:
     @functools.cached_property
     def _run(self) -> Run:
         if self.backward == "autodiff":
-            return functools.partial(interpreted, self.typed, self._used)
-        return with_hint(CompiledRun(self.program))
+            return functools.partial(interpreted, self._traced_typed, self._used)
+        return with_hint(CompiledRun(self._traced_program))
 
     @functools.cached_property
     def _only(self) -> Only:
@@ -641,15 +716,16 @@ class Network:
     @functools.cached_property
     def _observed(self) -> Program:
         """The program in which every capsule still stands."""
-        stages = run_passes(self.typed, self.passes, observable=True, check=False)
+        typed, program = self._traced_typed, self._traced_program
+        stages = run_passes(typed, self.passes, observable=True, check=False)
         typed = stages[-1].typed
-        if typed == self.program.typed:
-            return self.program.keeping_all  # its groups are laid out already
+        if typed == program.typed:
+            return program.keeping_all  # its groups are laid out already
         return Program(typed, plan(typed))
 
     def _observed_layout(self, params: Params, state: State) -> tuple[Params, State]:
         """Parameters and state as `_observed` takes them: its groups may be others."""
-        if self._observed.typed is self._used:
+        if self._observed.typed is self._traced_program.typed:
             return params, state
         named = dict(parameters.flatten(parameters.by_name(self._used, params)))
         by_name = state_by_name(self._used, state)

@@ -58,6 +58,7 @@ class Only:
         batch: Any,
         train: bool,
         key: Any,
+        settings: Any,
     ) -> dict[str, Any]:
         """What a method of the network gives, of some capsules.
 
@@ -69,20 +70,25 @@ class Only:
             batch: Inputs, and targets, by name.
             train: Whether capsule functions that differ in training do so.
             key: Random key for capsule functions that draw.
+            settings: Traced settings by name, or None.
 
         Raises:
             ValueError: As for the method; or a capsule is unknown.
         """
         names = asked_for(self._net, only)
-        return self._compiled(method, names, train)(params, state, batch, key)
+        some = self._compiled(method, names, train)
+        return some(params, state, batch, key, settings)
 
     def _compile(
         self, method: Method, names: tuple[str, ...], train: bool
     ) -> Callable[..., dict[str, Any]]:
         tell = getattr(self._net, method)
 
-        def some(params: Any, state: Any, batch: Any, key: Any) -> dict[str, Any]:
-            found = tell(params, state, batch, train=train, key=key)
+        def some(
+            params: Any, state: Any, batch: Any, key: Any, settings: Any
+        ) -> dict[str, Any]:
+            given = {"train": train, "key": key, "settings": settings}
+            found = tell(params, state, batch, **given)
             for name in names:
                 if name not in found:
                     raise ValueError(

@@ -207,8 +207,10 @@ def compiled(typed: TypedGraph, named: Mapping[Name, Any]) -> Params:
     return nest({name: arrays[name] for name in parameter_shapes(typed)})
 
 
-def initial_parameters(typed: TypedGraph, key: jax.Array, dtype: Any) -> Params:
-    """Draws all parameters; biases are zero.
+def initial_parameters(
+    typed: TypedGraph, key: jax.Array, dtype: Any, scale: Any = 1.0
+) -> Params:
+    """Draws all parameters, weights with `scale` times their gain; biases are zero.
 
     Each weight has a key of its own, made from the given one and its name: it does
     not depend on the position in the graph, or on what else is there.
@@ -217,16 +219,17 @@ def initial_parameters(typed: TypedGraph, key: jax.Array, dtype: Any) -> Params:
     for capsule in typed.capsules:
         if isinstance(capsule, TypedGroup):
             members = _initial_members if capsule.members else _initial_neurons
-            arrays |= members(capsule, key, dtype)
+            arrays |= members(capsule, key, dtype, scale)
         elif isinstance(capsule, TypedRun):
             arrays |= copies_of(
-                capsule, lambda each, numbers: _initial_own(each, key, dtype, numbers)
+                capsule,
+                lambda each, numbers: _initial_own(each, key, dtype, scale, numbers),
             )
         else:
-            arrays |= _initial_own(capsule, key, dtype)
+            arrays |= _initial_own(capsule, key, dtype, scale)
     for name, (capsule, edge) in typed.shared.items():
         arrays[(name, "W")] = edge.weighting.initial(
-            own_key(key, name, ""), edge.source_shape, capsule.cap.gain, dtype
+            own_key(key, name, ""), edge.source_shape, scale * capsule.cap.gain, dtype
         )
     return compiled(typed, arrays)
 
@@ -235,6 +238,7 @@ def _initial_own(
     capsule: TypedCapsule,
     key: jax.Array,
     dtype: Any,
+    scale: Any,
     numbers: Mapping[str, Any] | None = None,
 ) -> dict[Name, jax.Array]:
     """A capsule's own parameters; with numbers for keys in place of the names."""
@@ -246,7 +250,7 @@ def _initial_own(
             arrays[(capsule.name, "W", edge.key)] = edge.weighting.initial(
                 own_key(key, capsule.name, edge.key, numbers),
                 edge.source_shape,
-                capsule.cap.gain,
+                scale * capsule.cap.gain,
                 dtype,
             )
     if capsule.cap_shapes:
@@ -308,7 +312,7 @@ def own_key(
 
 
 def _initial_members(
-    group: TypedGroup, key: jax.Array, dtype: Any
+    group: TypedGroup, key: jax.Array, dtype: Any, scale: Any
 ) -> dict[Name, jax.Array]:
     """What the members would be given if each stood alone."""
     arrays = {}
@@ -317,13 +321,13 @@ def _initial_members(
             arrays[name] = jnp.zeros(shape, dtype)
         else:
             cap = group.caps[group.cap_of[group.edge_targets[at]]]
-            own = own_key(key, name[0], name[2])
-            arrays[name] = group.weighting.initial(own, group.unit, cap.gain, dtype)
+            own, gain = own_key(key, name[0], name[2]), scale * cap.gain
+            arrays[name] = group.weighting.initial(own, group.unit, gain, dtype)
     return arrays
 
 
 def _initial_neurons(
-    group: TypedGroup, key: jax.Array, dtype: Any
+    group: TypedGroup, key: jax.Array, dtype: Any, scale: Any
 ) -> dict[Name, jax.Array]:
     """Neurons' weights: as declared, or normal with deviation `gain / sqrt(fan_in)`.
 
@@ -334,22 +338,24 @@ def _initial_neurons(
     arrays = {biases: jnp.zeros(group.size, dtype)}
     if given is not None:
         arrays[biases] = jnp.asarray(given, dtype)
-    return arrays | {weights: initial_edges(group, key, dtype)}
+    return arrays | {weights: initial_edges(group, key, dtype, scale)}
 
 
-def initial_edges(group: TypedGroup, key: jax.Array, dtype: Any) -> jax.Array:
+def initial_edges(
+    group: TypedGroup, key: jax.Array, dtype: Any, scale: Any
+) -> jax.Array:
     """Neurons' weights, as declared or drawn."""
     if group.weights is not None:
         return jnp.asarray(group.weights, dtype)
-    return drawn_edges(group, own_key(key, group.name, "edges"), dtype)
+    return drawn_edges(group, own_key(key, group.name, "edges"), dtype, scale)
 
 
-def drawn_edges(group: TypedGroup, key: jax.Array, dtype: Any) -> jax.Array:
+def drawn_edges(group: TypedGroup, key: jax.Array, dtype: Any, scale: Any) -> jax.Array:
     """Weights of neurons' edges, drawn with a key."""
     gain = np.array([cap.gain for cap in group.caps])[group.cap_of]
-    scale = gain[group.edge_targets] / np.sqrt(fan_in(group))
-    drawn = jax.random.normal(key, (len(scale),), dtype)
-    return drawn * jnp.asarray(scale, dtype)
+    deviation = scale * (gain[group.edge_targets] / np.sqrt(fan_in(group)))
+    drawn = jax.random.normal(key, (len(deviation),), dtype)
+    return drawn * jnp.asarray(deviation, dtype)
 
 
 def fan_in(group: TypedGroup) -> np.ndarray:

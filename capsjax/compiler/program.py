@@ -8,7 +8,7 @@ equations).
 import dataclasses
 import functools
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from capsjax.compiler.plan import Array, Plan
 from capsjax.compiler.runs import Deferred, Keep, RunProgram
 from capsjax.compiler.terms import context_of, total_input
 from capsjax.compiler.walk import Walk
+from capsjax.graph.traced import bind, traced_settings
 from capsjax.graph.typed import TypedCapsule, TypedGraph, TypedGroup, TypedRun
 from capsjax.losses import PAIRS
 
@@ -65,6 +66,27 @@ class Program:
             for run in self.typed.runs
             for made in (self.plan.runs[run.name],)
         }
+
+    @functools.cached_property
+    def traced(self) -> dict[str, float]:
+        """Its traced settings: names and declared numbers."""
+        return traced_settings(self.typed)
+
+    def bound(self, settings: Mapping[str, Any]) -> Self:
+        """The same with numbers in the places of traced settings.
+
+        They are weakly typed, as the Python numbers are that they stand for: what is
+        computed with them keeps its type.
+
+        Args:
+            settings: Scalars by name; those left out are as declared.
+        """
+        if not self.traced:
+            return self
+        numbers = {name: jnp.full_like(0.0, given) for name, given in settings.items()}
+        made = dataclasses.replace(self, typed=bind(self.typed, numbers))
+        made.__dict__["groups"] = self.groups  # no setting of theirs is traced
+        return made
 
     @property
     def keeping_all(self) -> "Program":

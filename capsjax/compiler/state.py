@@ -70,28 +70,33 @@ def _pieces(typed: TypedGraph) -> Iterator[tuple[Name, Name, int]]:
                 yield (run.members[capsule][at], *rest), own, at
 
 
-def initial_state(typed: TypedGraph, key: jax.Array, dtype: Any) -> Params:
+def initial_state(
+    typed: TypedGraph, key: jax.Array, dtype: Any, scale: Any = 1.0
+) -> Params:
     """State before the first step, in compiled layout.
 
     Args:
         typed: The network.
         key: The key of the parameters: rules may ask for a weight's initial value.
         dtype: Type of the arrays.
+        scale: Factor of the gain of weights that are drawn.
     """
     found: dict[Name, Any] = {}
     for item in typed.capsules:
         if isinstance(item, TypedCapsule):
-            found |= _initial_own(typed.shared, item, key, dtype)
+            found |= _initial_own(typed.shared, item, key, dtype, scale)
         elif isinstance(item, TypedRun):
             found |= copies_of(
                 item,
-                lambda *own: _initial_own(typed.shared, own[0], key, dtype, own[1]),
+                lambda *own: _initial_own(
+                    typed.shared, own[0], key, dtype, scale, own[1]
+                ),
             )
         elif item.feedback_shapes:
             own = own_key(key, item.name, feedback_of("edges"))
             found[(item.name, "feedback", "edges")] = item.backward.initial_feedback(
-                functools.partial(drawn_edges, item, own, dtype),
-                functools.partial(initial_edges, item, key, dtype),
+                functools.partial(drawn_edges, item, own, dtype, scale),
+                functools.partial(initial_edges, item, key, dtype, scale),
             )
     return nest(found)
 
@@ -106,6 +111,7 @@ def _initial_own(
     capsule: TypedCapsule,
     key: jax.Array,
     dtype: Any,
+    scale: Any,
     numbers: Mapping[str, Any] | None = None,
 ) -> dict[Name, jax.Array]:
     """What one capsule carries; with numbers for keys in place of the names."""
@@ -121,7 +127,7 @@ def _initial_own(
         weight, origin = own_key(key, name, edge.key, numbers), (capsule, edge)
         if edge.weight is not None:  # drawn where it is first named
             weight, origin = own_key(key, edge.weight, ""), shared[edge.weight]
-        draw = functools.partial(_drawn_like, *origin, dtype)
+        draw = functools.partial(_drawn_like, *origin, dtype, scale)
         found[(name, "feedback", edge.key)] = edge.backward.initial_feedback(
             functools.partial(draw, drawn), functools.partial(draw, weight)
         )
@@ -134,10 +140,10 @@ def _initial_own(
 
 
 def _drawn_like(
-    capsule: TypedCapsule, edge: TypedEdge, dtype: Any, key: jax.Array
+    capsule: TypedCapsule, edge: TypedEdge, dtype: Any, scale: Any, key: jax.Array
 ) -> jax.Array:
     """An array drawn as the weight of an edge is."""
-    gain = capsule.cap.gain
+    gain = scale * capsule.cap.gain
     return edge.weighting.initial(key, edge.source_shape, gain, dtype)
 
 

@@ -28,6 +28,7 @@ from capsjax.graph.errors import GraphError as GraphError
 from capsjax.graph.errors import Problem as Problem
 from capsjax.graph.errors import ShapeError as ShapeError
 from capsjax.graph.schema import json_schema as json_schema
+from capsjax.graph.settings import with_settings as with_settings
 from capsjax.graph.storage import content_hash as content_hash
 from capsjax.graph.storage import load as load
 from capsjax.graph.storage import parse as parse

@@ -54,7 +54,7 @@ class Kind:
         return {
             name: value
             for name, (value, default) in values.items()
-            if value != default or type(value) is not type(default)
+            if type(value) is not type(default) or value != default
         }
 
     def __str__(self) -> str:

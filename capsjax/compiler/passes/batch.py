@@ -8,6 +8,7 @@ import numpy as np
 
 from capsjax.caps.base import is_plain
 from capsjax.graph.levels import levels
+from capsjax.graph.traced import is_traced
 from capsjax.graph.typed import (
     Reading,
     TypedCapsule,
@@ -67,7 +68,7 @@ def _kind(capsule: TypedCapsule) -> Hashable | None:
     edge = capsule.terms[0]
     if capsule.output != unit or math.prod(unit) > MOST_NUMBERS:
         return None
-    if not is_plain(capsule.cap, unit):
+    if not is_plain(capsule.cap, unit) or is_traced(capsule.cap):
         return None
     for term in capsule.terms:
         if not isinstance(term, TypedEdge) or not isinstance(edge, TypedEdge):
@@ -75,6 +76,8 @@ def _kind(capsule: TypedCapsule) -> Hashable | None:
         if term.weight is not None or term.merged is not None:
             return None
         if (term.weighting, term.source_shape) != (edge.weighting, unit):
+            return None
+        if is_traced(term.weighting):
             return None
     assert isinstance(edge, TypedEdge)
     return edge.weighting, unit, edge.weight_shape, capsule.bias_shape
