@@ -44,6 +44,7 @@ from capsjax.graph import load as load
 from capsjax.graph import save as save
 from capsjax.graph import share as share
 from capsjax.graph import with_backward as with_backward
+from capsjax.graph import with_settings as with_settings
 from capsjax.losses import Loss as Loss
 from capsjax.losses import register_loss as register_loss
 from capsjax.observe.diagnosis import Diagnosis as Diagnosis
@@ -55,6 +56,7 @@ from capsjax.observe.trace import Tracer as Tracer
 from capsjax.observe.trace import trace as trace
 from capsjax.pretrained import from_keras as from_keras
 from capsjax.pretrained import from_torch as from_torch
+from capsjax.training import schedules as schedules
 from capsjax.training.data import load_data as load_data
 from capsjax.training.fit import fit as fit
 from capsjax.training.run import Run as Run

@@ -1,5 +1,6 @@
 """fit: train a network on data; one compiled step, data on the device, one seed."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -21,8 +22,9 @@ from capsjax.training.dataset import (
     split_of,
     take,
 )
+from capsjax.training.learner import Learner
+from capsjax.training.optimizers import optimizer_of
 from capsjax.training.run import Run
-from capsjax.training.step import optimizer_step
 
 _LOOK_EVERY = 0.25  # seconds between two looks at the device for the progress bar
 
@@ -37,9 +39,12 @@ def fit(
     *,
     validation: Split | Mapping[str, Any] | None = None,
     optimizer: Any = None,
+    settings: Mapping[str, float] | None = None,
     epochs: int = 20,
+    steps: int | None = None,
     batch_size: int = 32,
     seed: int = 0,
+    initial_scale: float = 1.0,
     params: Any = None,
     progress: bool = True,
     trace: Trace | None = None,
@@ -59,11 +64,20 @@ def fit(
             name, rows along the first axis.
         validation: Examples to measure on after each epoch; the test set, if `data`
             has one.
-        optimizer: An optax optimizer; `optax.adam(1e-3)` if left out.
+        optimizer: An optimizer of optax, such as `optax.adam(1e-3)`, which is the one
+            if left out; or what makes one of its settings: `optax.adamw`, a function
+            of your own, or a declaration, `{"kind": "adamw", "learning_rate": 1e-3}`.
+        settings: Numbers by name that are given to the program in place of being built
+            into it: of what makes the optimizer, `{"learning_rate": 1e-3}`, and traced
+            ones of the network, `{"drop.rate": 0.2}`. `cj.sweep` gives them so: a run
+            with a member's settings is that member, bit by bit where members run one
+            by one.
         epochs: Number of passes over the data.
+        steps: Number of steps, in place of epochs: the last pass may be a part.
         batch_size: Examples per step; all of them, if there are fewer.
         seed: Decides initial parameters and order. The same seed on the same machine
             gives the same run, bit by bit.
+        initial_scale: Factor of initial weights, as for `net.init`.
         params: Parameters to start from instead of initial ones; not donated.
         progress: Whether to show a progress bar.
         trace: What `cj.trace` gives; or any function, called as `trace(step, params,
@@ -94,9 +108,12 @@ def fit(
         data,
         validation=validation,
         optimizer=optax.adam(1e-3) if optimizer is None else optimizer,
+        settings=settings,
         epochs=epochs,
+        steps=steps,
         batch_size=batch_size,
         seed=seed,
+        initial_scale=initial_scale,
         params=params,
         progress=progress,
         trace=trace,
@@ -113,6 +130,9 @@ def fit_by(
     batch_size: int,
     seed: int,
     validation: Split | Mapping[str, Any] | None = None,
+    settings: Mapping[str, float] | None = None,
+    steps: int | None = None,
+    initial_scale: float = 1.0,
     params: Any = None,
     progress: bool = True,
     trace: Trace | None = None,
@@ -123,79 +143,63 @@ def fit_by(
         compiled: `compiled(f)` compiles `f` and donates its first argument, to which
             the result is equal in structure; the name of `f` says what it is.
     """
-    _check_settings(net, epochs, batch_size)
+    check_lengths(net, epochs=epochs, steps=steps, batch_size=batch_size)
+    learner = Learner(net, optimizer_of(optimizer))
+    numbers = learner.given(settings or {})
+    learner.require_settings(numbers)
+    numbers = jax.tree.map(jnp.float32, numbers)
     given, test = split_of(data)
     train = bind(net, given, "data")
     test = validation if validation is not None else test
     held_out = None if test is None else bind(net, test, "validation")
-    carry = _initial(net, optimizer, seed, params)
-    step = compiled(_training_step(net, optimizer, train.on_device))
-    evaluate = _evaluation(compiled, net, held_out, batch_size)
+    carry = learner.initial(seed, numbers, initial_scale, params)
+    step = compiled(_training_step(learner, train.on_device))
+    evaluate = _evaluation(compiled, learner, held_out, batch_size)
     size = min(batch_size, len(train))
-    rows, start, steps = [], time.perf_counter(), 0
+    rows, start, taken = [], time.perf_counter(), 0
+    if steps is None:
+        steps = epochs * (len(train) // size)
     if trace is not None:
         trace(0, carry["params"], carry["state"])
-    with _Bar(epochs * (len(train) // size), progress) as bar:
-        for epoch in range(1, epochs + 1):
+    with _Bar(steps, progress) as bar:
+        for epoch in itertools.count(1):
             carry["sums"] = metrics.zero(net)
-            order = permutation(len(train), size, seed, epoch)
+            order = permutation(len(train), size, seed, epoch)[: steps - taken]
             for feed in _feeds(train, order):
-                carry = step(carry, *feed)
-                steps += 1
+                carry = step(carry, numbers, *feed)
+                taken += 1
                 if trace is not None:
-                    trace(steps, carry["params"], carry["state"])
+                    trace(taken, carry["params"], carry["state"])
                 bar.advance(carry["sums"], epoch, size)
             row = _averages(carry["sums"], order.size)
-            row |= {f"validation_{k}": v for k, v in evaluate(carry).items()}
+            row |= {f"validation_{k}": v for k, v in evaluate(carry, numbers).items()}
             seconds = time.perf_counter() - start
             rows.append({"epoch": epoch, "seconds": round(seconds, 3), **row})
             bar.show(rows[-1])
+            if taken == steps:
+                break
     import pandas as pd  # here: the first step shall not wait for it
 
     return Run(net, carry["params"], carry["state"], pd.DataFrame(rows))
 
 
-def _check_settings(net: Network, epochs: int, batch_size: int) -> None:
-    for name, value in {"epochs": epochs, "batch_size": batch_size}.items():
-        if value < 1:
+def check_lengths(net: Network, **lengths: int | None) -> None:
+    """Raises `ValueError` where a number of epochs, steps or examples is below one."""
+    for name, value in lengths.items():
+        if value is not None and value < 1:
             raise ValueError(f"{name} is {value}; expected at least 1")
     require_loss(net.graph)
 
 
-def _initial(net: Network, optimizer: Any, seed: int, params: Any) -> dict[str, Any]:
-    drawn, state = net.init(jax.random.key(seed))
-    # A copy, since the step donates its buffers and the user's must stay whole.
-    params = drawn if params is None else jax.tree.map(jnp.copy, params)
-    return {
-        "params": params,
-        "state": state,
-        "optimizer": optimizer.init(params),
-        "key": jax.random.key(seed),
-        "sums": metrics.zero(net),
-    }
+def _training_step(learner: Learner, on_device: bool) -> Callable[..., Any]:
+    """`step(carry, numbers, batch)`; `step(carry, numbers, data, order, i)` with data
+    on the device."""
 
+    def training_step(carry, numbers, batch):
+        return learner.step(carry, batch, numbers)
 
-def _training_step(net: Network, optimizer: Any, on_device: bool) -> Callable[..., Any]:
-    """`step(carry, batch)`; `step(carry, data, order, i)` with data on the device."""
-
-    def training_step(carry, batch):
-        key, own = jax.random.split(carry["key"])
-        given = carry["params"], carry["state"], carry["optimizer"]
-        params, state, inner, loss, outputs = optimizer_step(
-            net, optimizer, *given, batch, own
-        )
-        sums = metrics.of_step(net, loss, outputs, batch)
-        sums = {name: carry["sums"][name] + sums[name] for name in sums}
-        return {
-            "params": params,
-            "state": state,
-            "optimizer": inner,
-            "key": key,
-            "sums": sums,
-        }
-
-    def gathered(carry, data, order, i):
-        return training_step(carry, take(data, order[i]))
+    def gathered(carry, numbers, data, order, i):
+        return learner.step(carry, take(data, order[i]), numbers)
 
     return gathered if on_device else training_step
 
@@ -212,24 +216,23 @@ def _feeds(data: Dataset, order: np.ndarray) -> Iterator[tuple[Any, ...]]:
 
 
 def _evaluation(
-    compiled: Compile, net: Network, data: Dataset | None, batch_size: int
-) -> Callable[[Any], dict[str, float]]:
+    compiled: Compile, learner: Learner, data: Dataset | None, batch_size: int
+) -> Callable[[Any, Any], dict[str, float]]:
     """A function that measures the parameters in a carry on data."""
     if data is None:
-        return lambda carry: {}
+        return lambda carry, numbers: {}
     indices, weights = covering(len(data), min(batch_size, len(data)))
 
     @compiled
-    def evaluation_step(sums, params, state, batch, weights):
-        losses, outputs = net.examples(params, state, batch)
-        own = metrics.of_examples(net, losses, outputs, batch, weights)
-        return {name: sums[name] + own[name] for name in own}
+    def evaluation_step(sums, carry, batch, weights, numbers):
+        return learner.measured(sums, carry, batch, weights, numbers)
 
-    def evaluate(carry):
-        sums = metrics.zero(net, evaluation=True)
+    def evaluate(carry, numbers):
+        sums = metrics.zero(learner.net, evaluation=True)
+        carry = {name: carry[name] for name in ("params", "state")}
         for rows, weight in zip(indices, weights, strict=True):
             batch = {name: array[rows] for name, array in data.arrays.items()}
-            sums = evaluation_step(sums, carry["params"], carry["state"], batch, weight)
+            sums = evaluation_step(sums, carry, batch, weight, numbers)
         return _averages(sums, len(data))
 
     return evaluate

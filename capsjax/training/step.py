@@ -70,6 +70,7 @@ def optimizer_step(
     optimizer_state: Any,
     batch: Mapping[str, Any],
     key: jax.Array | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> tuple[Any, Any, Any, jax.Array, dict[str, jax.Array]]:
     """One step of an optax optimizer.
 
@@ -81,6 +82,7 @@ def optimizer_step(
         optimizer_state: The optimizer's state, `optimizer.init(params)` at first.
         batch: Inputs and targets by name.
         key: Random key for capsule functions that draw.
+        settings: Traced settings of the network by name.
 
     Returns:
         `(params, state, optimizer_state, loss, outputs)`.
@@ -88,7 +90,9 @@ def optimizer_step(
     import optax  # here: it adds a quarter to the time of `import jax`
 
     gradient = jax.value_and_grad(net.loss, has_aux=True)
-    (loss, (outputs, state)), gradients = gradient(params, state, batch, key=key)
+    (loss, (outputs, state)), gradients = gradient(
+        params, state, batch, key=key, settings=settings
+    )
     updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
     params = optax.apply_updates(params, updates)
     return params, state, optimizer_state, loss, outputs

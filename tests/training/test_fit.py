@@ -1,6 +1,5 @@
 """fit: it learns, it is reproducible, it compiles once, it says what does not fit."""
 
-import sys
 from typing import Any
 
 import jax
@@ -10,10 +9,8 @@ import optax
 import pytest
 
 import capsjax as cj
-from capsjax.training import dataset, metrics
+from capsjax.training import dataset, learner, metrics
 from capsjax.training.data import Split
-
-fit_module = sys.modules["capsjax.training.fit"]
 
 
 def classifier(units=8, loss="cross_entropy"):
@@ -81,13 +78,13 @@ def leaves(run):
 
 def test_one_trace_for_all_epochs(monkeypatch):
     net, traces = classifier(), []
-    original = fit_module.optimizer_step
+    original = learner.optimizer_step
 
     def counted(*arguments):
         traces.append(1)
         return original(*arguments)
 
-    monkeypatch.setattr(fit_module, "optimizer_step", counted)
+    monkeypatch.setattr(learner, "optimizer_step", counted)
     cj.fit(net, examples(53), epochs=4, batch_size=10, progress=False)
     assert len(traces) == 1
 

@@ -1,0 +1,139 @@
+"""One member's training as pure functions: what `fit` and sweeps have in common.
+
+What changes from step to step is one pytree, the *carry*:
+
+    params, state   those of the network
+    optimizer       the optimizer's state
+    key             what the next random key is made of
+    sums            metrics summed over the examples of the epoch
+
+Numbers that are given, not built in, are two tables by name, of the network's traced
+settings and of the optimizer's: `{"net": {...}, "optimizer": {...}}`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from capsjax.compiler import Network
+from capsjax.graph.errors import listing, nearest
+from capsjax.training import metrics
+from capsjax.training.optimizers import Optimizer
+from capsjax.training.step import optimizer_step
+
+Carry = dict[str, Any]
+Given = dict[str, dict[str, Any]]
+NOTHING: Given = {"net": {}, "optimizer": {}}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Learner:
+    """A network and what makes its optimizer.
+
+    Attributes:
+        net: The network.
+        optimizer: The optimizer's factory.
+    """
+
+    net: Network
+    optimizer: Optimizer
+
+    def given(self, settings: Mapping[str, Any]) -> Given:
+        """Settings by name, parted into the network's and the optimizer's.
+
+        Raises:
+            ValueError: A name is neither's.
+        """
+        net, optimizer = self.net.settings, self.optimizer.settings
+        found: Given = {"net": {}, "optimizer": {}}
+        for name, value in settings.items():
+            if name not in net and name not in optimizer:
+                known = [*net, *optimizer]
+                cure = nearest(name, known, "compile the network with traced=[...]")
+                raise ValueError(
+                    f"found the setting {name!r}; expected a setting of the optimizer "
+                    f"{self.optimizer.name}, or a traced one of network "
+                    f"{self.net.graph.name!r}: {listing(known) or 'there is none'}; "
+                    f"{cure}"
+                )
+            found["net" if name in net else "optimizer"][name] = value
+        return found
+
+    def require_settings(self, given: Given) -> None:
+        """Raises `ValueError` where the optimizer lacks a setting."""
+        rest = [n for n in self.optimizer.missing if n not in given["optimizer"]]
+        if rest:
+            raise ValueError(
+                f"optimizer {self.optimizer.name}: found no {listing(rest)}; expected "
+                "a number for it among the settings"
+            )
+
+    def initial(
+        self, seed: int, given: Given = NOTHING, scale: Any = 1.0, params: Any = None
+    ) -> Carry:
+        """What a member begins with.
+
+        Args:
+            seed: Decides initial parameters and what is drawn.
+            given: Settings.
+            scale: Factor of initial weights.
+            params: Parameters in place of initial ones; they are copied.
+        """
+        drawn, state = self.net.init(jax.random.key(seed), scale=scale)
+        # A copy, since steps donate their buffers and the user's must stay whole.
+        params = drawn if params is None else jax.tree.map(jnp.copy, params)
+        return {
+            "params": params,
+            "state": state,
+            "optimizer": self.optimizer(given["optimizer"]).init(params),
+            "key": jax.random.key_data(jax.random.key(seed)),
+            "sums": metrics.zero(self.net),
+        }
+
+    def step(self, carry: Carry, batch: Mapping[str, Any], given: Given) -> Carry:
+        """One step on one batch."""
+        key, own = jax.random.split(jax.random.wrap_key_data(carry["key"]))
+        params, state, inner, loss, outputs = optimizer_step(
+            self.net,
+            self.optimizer(given["optimizer"]),
+            carry["params"],
+            carry["state"],
+            carry["optimizer"],
+            batch,
+            own,
+            given["net"],
+        )
+        sums = metrics.of_step(self.net, loss, outputs, batch)
+        return {
+            "params": params,
+            "state": state,
+            "optimizer": inner,
+            "key": jax.random.key_data(key),
+            "sums": {name: carry["sums"][name] + sums[name] for name in sums},
+        }
+
+    def measured(
+        self,
+        sums: metrics.Sums,
+        carry: Carry,
+        batch: Mapping[str, Any],
+        weights: jax.Array,
+        given: Given,
+    ) -> metrics.Sums:
+        """Sums of an evaluation, with those of a batch added.
+
+        Args:
+            sums: Those of the batches before.
+            carry: What holds the parameters and the state.
+            batch: Inputs and targets by name.
+            weights: 1 for examples that count, 0 for those that fill up the batch.
+            given: Settings.
+        """
+        net, settings = self.net, given["net"]
+        params, state = carry["params"], carry["state"]
+        losses, outputs = net.examples(params, state, batch, settings=settings)
+        own = metrics.of_examples(net, losses, outputs, batch, weights)
+        return {name: sums[name] + own[name] for name in own}
