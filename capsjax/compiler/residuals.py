@@ -182,7 +182,7 @@ def _residual_bytes(capsule: Any, batch_size: int, dtype: Any, train: bool) -> i
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(found))
 
 
-def parse_bytes(budget: int | str) -> int:
+def parse_bytes(budget: int | str, what: str = "memory_budget") -> int:
     """A number of bytes: 2147483648, "2GiB", "512 MiB".
 
     Raises:
@@ -193,7 +193,7 @@ def parse_bytes(budget: int | str) -> int:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]iB|B)\s*", str(budget))
     if not isinstance(budget, str) or found is None:
         raise ValueError(
-            f"memory_budget: found {budget!r}; expected a number of bytes, or text "
+            f"{what}: found {budget!r}; expected a number of bytes, or text "
             f'such as "2GiB", with one of {", ".join(_UNITS)}'
         )
     return int(float(found[1]) * _UNITS[found[2]])

@@ -110,6 +110,11 @@ def find_setting(graph: Graph, name: str) -> Path | Problem:
     return Problem((), where, what, f"one of {listing(near)}", cure)
 
 
+def known_settings(graph: Graph) -> dict[str, tuple[Path, ...]]:
+    """All settings by name; a short name may stand for several."""
+    return _places(graph)
+
+
 @functools.lru_cache(maxsize=8)
 def _places(graph: Graph) -> dict[str, tuple[Path, ...]]:
     """All settings by name, each with its place; short names may have several."""

@@ -182,7 +182,7 @@ def mark(typed: TypedGraph, names: Names) -> tuple[TypedGraph, list[Problem]]:
             for name in real_settings(type(kind))
             if f"{place}.{name}" in name_of
         }
-        return _with(kind, own)
+        return replaced(kind, own)
 
     return with_kinds(typed, traced), problems
 
@@ -201,7 +201,7 @@ def bind(typed: TypedGraph, values: Mapping[str, Any]) -> TypedGraph:
             for name, value in vars(kind).items()
             if isinstance(value, Traced)
         }
-        return _with(kind, own)
+        return replaced(kind, own)
 
     return with_kinds(typed, bound)
 
@@ -219,7 +219,7 @@ def traced_settings(typed: TypedGraph) -> dict[str, float]:
     return found
 
 
-def _with(kind: Kind, settings: Mapping[str, Any]) -> Kind:
+def replaced(kind: Kind, settings: Mapping[str, Any]) -> Kind:
     """The record with other settings, not made anew: arrays are no plain data."""
     if not settings:
         return kind

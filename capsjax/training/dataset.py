@@ -56,7 +56,7 @@ def bind(net: Network, given: Split | Mapping[str, Any], what: str) -> Dataset:
         raise ValueError(f"{what} does not fit network {name!r}:\n    {lines}")
     # What has two names, an image and its reconstruction's target, is held once.
     once = {id(array): array for array in arrays.values()}
-    on_device = sum(array.nbytes for array in once.values()) < _room() // 2
+    on_device = sum(array.nbytes for array in once.values()) < room() // 2
     if on_device:
         once = jax.device_put(once)
         arrays = {name: once[id(array)] for name, array in arrays.items()}
@@ -127,7 +127,7 @@ def _target_faults(net: Network, name: str, array: np.ndarray) -> list[str]:
     return []
 
 
-def _room() -> int:
+def room() -> int:
     """Bytes free on the device."""
     stats = jax.local_devices()[0].memory_stats()
     if not stats or "bytes_limit" not in stats:

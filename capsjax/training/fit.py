@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from capsjax.compiler import Network
@@ -22,7 +21,7 @@ from capsjax.training.dataset import (
     split_of,
     take,
 )
-from capsjax.training.learner import Learner
+from capsjax.training.learner import Learner, number
 from capsjax.training.optimizers import optimizer_of
 from capsjax.training.run import Run
 
@@ -143,11 +142,11 @@ def fit_by(
         compiled: `compiled(f)` compiles `f` and donates its first argument, to which
             the result is equal in structure; the name of `f` says what it is.
     """
-    check_lengths(net, epochs=epochs, steps=steps, batch_size=batch_size)
+    check_lengths(net.graph, epochs=epochs, steps=steps, batch_size=batch_size)
     learner = Learner(net, optimizer_of(optimizer))
     numbers = learner.given(settings or {})
     learner.require_settings(numbers)
-    numbers = jax.tree.map(jnp.float32, numbers)
+    numbers = jax.tree.map(number, numbers)
     given, test = split_of(data)
     train = bind(net, given, "data")
     test = validation if validation is not None else test
@@ -183,12 +182,12 @@ def fit_by(
     return Run(net, carry["params"], carry["state"], pd.DataFrame(rows))
 
 
-def check_lengths(net: Network, **lengths: int | None) -> None:
+def check_lengths(graph: Any, **lengths: int | None) -> None:
     """Raises `ValueError` where a number of epochs, steps or examples is below one."""
     for name, value in lengths.items():
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}; expected at least 1")
-    require_loss(net.graph)
+    require_loss(graph)
 
 
 def _training_step(learner: Learner, on_device: bool) -> Callable[..., Any]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from capsjax.compiler import Network
 from capsjax.graph.errors import listing, nearest
@@ -27,6 +28,11 @@ from capsjax.training.step import optimizer_step
 Carry = dict[str, Any]
 Given = dict[str, dict[str, Any]]
 NOTHING: Given = {"net": {}, "optimizer": {}}
+
+
+def number(value: float) -> np.ndarray:
+    """A number as programs are given it: in JAX's default float."""
+    return np.asarray(value, jnp.result_type(float))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

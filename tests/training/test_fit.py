@@ -92,7 +92,7 @@ def test_one_trace_for_all_epochs(monkeypatch):
 @pytest.mark.parametrize("room", [10**9, 10], ids=["on the device", "on the host"])
 def test_where_the_data_is_held_changes_nothing(monkeypatch, room):
     at_home = cj.fit(classifier(), examples(), epochs=2, progress=False)
-    monkeypatch.setattr(dataset, "_room", lambda: room)
+    monkeypatch.setattr(dataset, "room", lambda: room)
     run = cj.fit(classifier(), examples(), epochs=2, progress=False)
     for one, two in zip(leaves(at_home), leaves(run), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-7)

@@ -1,0 +1,16 @@
+"""Sweeps: many settings in few programs, chosen well, over devices and machines.
+
+axes, roles     what is swept: values by name, and what each name sets
+groups, maker   the members that one program serves, and that program
+program, unit   what members run; a block of them from one place to another
+strategy        how many run at once
+executors       who runs units: this process, others, a cluster
+searches        which members are taken how far
+session, store  a sweep under way, and its folder
+result          what it leaves
+"""
+
+from capsjax.sweep.result import SweepResult as SweepResult
+from capsjax.sweep.searches import halving as halving
+from capsjax.sweep.searches import population as population
+from capsjax.sweep.sweep import sweep as sweep

@@ -1,0 +1,445 @@
+"""Axes: what is swept over, and the members that come of it.
+
+    over = {
+        "learning_rate": cj.axes.log(1e-4, 1e-1, 16),            a grid: these values
+        "c1.features": [8, 16, 32],                              and these, every pair
+        ("batch_size", "steps"): [(32, 500), (64, 250)],         zipped: together
+        "drop.rate": cj.axes.uniform(0, 0.5),                    drawn, `samples` times
+        "momentum": cj.axes.when({"optimizer": "sgd"}, [0, 0.9]),    only there
+    }
+
+Lists are a grid: every combination is a member, in the order of nested loops, the last
+axis the innermost. Ranges are drawn: each combination of the lists is there `samples`
+times, with another point of the ranges each time, drawn by chance or as a sequence of
+low discrepancy, which leaves smaller holes. An axis under a condition is there only
+where the condition holds, and does not multiply the others. Every combination is there
+once for each seed.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from capsjax.graph.errors import brief, listing, nearest
+
+Sampler = Literal["sobol", "halton", "random"]
+Values = dict[str, Any]
+"""What a member has, by axis; an axis that is not there for it is left out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """A range to draw from; made by `uniform`, `log_uniform`, `integers`, `choice`.
+
+    Attributes:
+        kind: How it is drawn from.
+        low: The least value.
+        high: The largest value.
+        values: Of a choice: the values.
+    """
+
+    kind: Literal["uniform", "log_uniform", "integers", "log_integers", "choice"]
+    low: float = 0.0
+    high: float = 0.0
+    values: tuple[Any, ...] = ()
+
+    def at(self, share: float) -> Any:
+        """The value at a share of the range, in [0, 1)."""
+        low, high = self.low, self.high
+        if self.kind == "choice":
+            return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
+        if self.kind == "uniform":
+            return float(low + share * (high - low))
+        if self.kind == "log_uniform":
+            return float(low * (high / low) ** share)
+        if self.kind == "integers":
+            return int(min(low + math.floor(share * (high - low + 1)), high))
+        return int(min(math.floor(low * ((high + 1) / low) ** share), high))
+
+
+@dataclasses.dataclass(frozen=True)
+class When:
+    """An axis under a condition; made by `when`.
+
+    Attributes:
+        conditions: Axes and the values that they must have, one of them each.
+        axis: The values, or the range.
+    """
+
+    conditions: tuple[tuple[str, tuple[Any, ...]], ...]
+    axis: Any
+
+    def holds(self, values: Values) -> bool:
+        """Whether the condition holds for a member."""
+        return all(values.get(name) in among for name, among in self.conditions)
+
+
+def linear(low: float, high: float, count: int) -> list[float]:
+    """Evenly spaced values, both ends among them.
+
+    Args:
+        low: The first.
+        high: The last.
+        count: How many.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.axes.linear(0, 0.5, 3)
+        [0.0, 0.25, 0.5]
+    """
+    _require_count(count)
+    return [float(value) for value in np.linspace(low, high, count)]
+
+
+def log(low: float, high: float, count: int) -> list[float]:
+    """Values whose ratios are equal, both ends among them.
+
+    Args:
+        low: The first, above zero.
+        high: The last, above zero.
+        count: How many.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.axes.log(1e-3, 1e-1, 3)
+        [0.001, 0.01, 0.1]
+    """
+    _require_count(count)
+    _require_positive("log", low, high)
+    return [float(f"{value:.12g}") for value in np.geomspace(low, high, count)]
+
+
+def uniform(low: float, high: float) -> Range:
+    """A range of real numbers, each as likely as the other.
+
+    Args:
+        low: The least.
+        high: The largest.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.axes.uniform(0, 0.5).at(0.5)
+        0.25
+    """
+    _require_order("uniform", low, high)
+    return Range("uniform", low, high)
+
+
+def log_uniform(low: float, high: float) -> Range:
+    """A range of real numbers whose logarithms are each as likely as the other.
+
+    Args:
+        low: The least, above zero.
+        high: The largest.
+
+    Example:
+        >>> import capsjax as cj
+        >>> round(cj.axes.log_uniform(1e-4, 1e-2).at(0.5), 6)
+        0.001
+    """
+    _require_order("log_uniform", low, high)
+    _require_positive("log_uniform", low, high)
+    return Range("log_uniform", low, high)
+
+
+def integers(low: int, high: int, *, log: bool = False) -> Range:
+    """A range of integers, both ends among them.
+
+    Args:
+        low: The least.
+        high: The largest.
+        log: Whether logarithms are evenly spread in place of the numbers.
+
+    Example:
+        >>> import capsjax as cj
+        >>> [cj.axes.integers(1, 4).at(share) for share in (0, 0.3, 0.99)]
+        [1, 2, 4]
+    """
+    _require_order("integers", low, high)
+    if log:
+        _require_positive("integers", low, high)
+    return Range("log_integers" if log else "integers", low, high)
+
+
+def choice(values: Iterable[Any]) -> Range:
+    """Values of which one is drawn, each as likely as the other.
+
+    Args:
+        values: The values.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.axes.choice(["relu", "tanh"]).at(0.7)
+        'tanh'
+    """
+    values = tuple(values)
+    if not values:
+        raise ValueError("cj.axes.choice: found no values; expected one or more")
+    return Range("choice", values=values)
+
+
+def when(conditions: Mapping[str, Any], axis: Any) -> When:
+    """An axis that is there only where other axes have certain values.
+
+    Args:
+        conditions: Other axes, and the value that each must have; or several, as a
+            list.
+        axis: The values, or the range.
+
+    Returns:
+        What stands for the values in `over`. Members for which the condition does not
+        hold do not have the setting.
+
+    Example:
+        >>> import capsjax as cj
+        >>> momentum = cj.axes.when({"optimizer": "sgd"}, [0.0, 0.9])
+        >>> over = {"optimizer": ["sgd", "adam"], "momentum": momentum}
+        >>> len(list(cj.sweep_members(over)))
+        3
+    """
+    found = tuple(
+        (name, tuple(value) if isinstance(value, list | tuple | set) else (value,))
+        for name, value in conditions.items()
+    )
+    return When(found, axis)
+
+
+def _require_count(count: int) -> None:
+    if count < 1:
+        raise ValueError(f"cj.axes: found {count} values; expected 1 or more")
+
+
+def _require_order(name: str, low: float, high: float) -> None:
+    if not low < high:
+        raise ValueError(f"cj.axes.{name}: found {low} to {high}; expected low < high")
+
+
+def _require_positive(name: str, low: float, high: float) -> None:
+    if not (low > 0 and high > 0):
+        raise ValueError(f"cj.axes.{name}: found {low} to {high}; expected above zero")
+
+
+Over = Mapping[Any, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """The axes, checked.
+
+    Attributes:
+        axes: Each axis: the names that are swept together, its condition, if there is
+            one, and its values (tuples, of as many as there are names) or range.
+    """
+
+    axes: tuple[tuple[tuple[str, ...], When | None, Any], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all axes, in the order given."""
+        return tuple(name for names, _, _ in self.axes for name in names)
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """The ranges by name."""
+        return {
+            names[0]: axis for names, _, axis in self.axes if isinstance(axis, Range)
+        }
+
+    def axis(self, name: str) -> Any:
+        """The range of an axis; or its values, in order."""
+        for names, _, axis in self.axes:
+            if name in names:
+                if isinstance(axis, Range):
+                    return axis
+                return [value[names.index(name)] for value in axis]
+        raise KeyError(name)
+
+    def combinations(self) -> Iterator[tuple[Values, list[str]]]:
+        """Every combination of the lists, and the names of the ranges it draws from."""
+        yield from self._from(0, {}, [])
+
+    def _from(self, number: int, values: Values, drawn: list[str]) -> Iterator[Any]:
+        if number == len(self._ordered):
+            yield dict(values), list(drawn)
+            return
+        names, condition, axis = self._ordered[number]
+        if condition is not None and not condition.holds(values):
+            yield from self._from(number + 1, values, drawn)
+        elif isinstance(axis, Range):
+            yield from self._from(number + 1, values, [*drawn, names[0]])
+        else:
+            for value in axis:
+                own = dict(zip(names, value, strict=True))
+                yield from self._from(number + 1, {**values, **own}, drawn)
+
+    @property
+    def _ordered(self) -> list[Any]:
+        """Axes, each behind those that its condition asks for."""
+        waiting, found, known = list(self.axes), [], set()
+        while waiting:
+            for each in waiting:
+                condition = each[1]
+                needed = dict(condition.conditions) if condition is not None else {}
+                if known.issuperset(needed):
+                    found.append(each)
+                    known.update(each[0])
+                    waiting.remove(each)
+                    break
+            else:
+                names = [each[0][0] for each in waiting]
+                raise ValueError(
+                    f"over: the conditions of {listing(map(brief, names))} ask for "
+                    "each other; expected an order among them"
+                )
+        return found
+
+
+def space_of(over: Over) -> Space:
+    """The axes of a sweep, checked.
+
+    Args:
+        over: Values or ranges by name; see the head of this file.
+
+    Raises:
+        ValueError: An axis is empty, of another form, or there twice; a condition asks
+            for what is no axis.
+        TypeError: It is no mapping.
+    """
+    if not isinstance(over, Mapping):
+        raise TypeError(
+            "over is a mapping of settings to values, such as "
+            f'{{"learning_rate": [1e-3, 1e-2]}}, not {brief(over)}'
+        )
+    axes = [_axis(key, given) for key, given in over.items()]
+    names = [name for own, _, _ in axes for name in own]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"over: found the axis {name!r} {names.count(name)} times; expected "
+                "each once"
+            )
+    for own, condition, _ in axes:
+        for name, _ in condition.conditions if condition is not None else ():
+            if name not in names or name in own:
+                raise ValueError(
+                    f"over, {own[0]!r}: found a condition on {brief(name)}, which is "
+                    f"no other axis; {nearest(name, set(names) - set(own), 'add it')}"
+                )
+    made = Space(tuple(axes))
+    list(itertools.islice(made.combinations(), 1))  # conditions in a circle
+    return made
+
+
+def _axis(key: Any, given: Any) -> tuple[tuple[str, ...], When | None, Any]:
+    names = key if isinstance(key, tuple) else (key,)
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"over: found the axis {brief(name)}; expected a name")
+    place = f"over, {' and '.join(map(repr, names))}"
+    condition = given if isinstance(given, When) else None
+    axis = given.axis if isinstance(given, When) else given
+    if isinstance(axis, Range):
+        if len(names) > 1:
+            raise ValueError(f"{place}: found a range; expected tuples of values")
+        return names, condition, axis
+    if hasattr(axis, "tolist"):
+        axis = axis.tolist()
+    if isinstance(axis, str | Mapping) or not isinstance(axis, Iterable):
+        raise ValueError(
+            f"{place}: found {brief(axis)}; expected a list of values, or a range, "
+            "such as cj.axes.uniform(0, 1)"
+        )
+    values = [x.item() if isinstance(x, np.generic) else x for x in axis]
+    if not values:
+        raise ValueError(f"{place}: found no values; expected one or more")
+    if len(names) == 1:
+        return names, condition, tuple((value,) for value in values)
+    for value in values:
+        if not isinstance(value, Sequence) or len(value) != len(names):
+            raise ValueError(
+                f"{place}: found {brief(value)}; expected {len(names)} values, one for "
+                "each of the names that are swept together"
+            )
+    return names, condition, tuple(map(tuple, values))
+
+
+def sweep_members(
+    over: Over,
+    *,
+    samples: int | None = None,
+    sampler: Sampler = "sobol",
+    sample_seed: int = 0,
+) -> Iterator[Values]:
+    """The members of a sweep over axes, without seeds.
+
+    Args:
+        over: Values or ranges by name.
+        samples: How many points of the ranges are drawn for each combination of the
+            lists.
+        sampler: "sobol" or "halton", sequences of low discrepancy, scrambled; or
+            "random".
+        sample_seed: Decides what is drawn.
+
+    Yields:
+        Values by name.
+
+    Raises:
+        ValueError: As for `cj.sweep`.
+
+    Example:
+        >>> import capsjax as cj
+        >>> over = {"learning_rate": cj.axes.log_uniform(1e-4, 1e-1), "b1": [0.8, 0.9]}
+        >>> members = list(cj.sweep_members(over, samples=4))
+        >>> len(members), sorted(members[0])
+        (8, ['b1', 'learning_rate'])
+    """
+    space = space_of(over)
+    combinations = list(space.combinations())
+    ranges = space.ranges
+    if not ranges:
+        if samples is not None:
+            raise ValueError(
+                f"found samples={samples} without a range to draw from; expected one, "
+                "such as cj.axes.log_uniform(1e-4, 1e-1), or no samples"
+            )
+        yield from (values for values, _ in combinations)
+        return
+    if samples is None or samples < 1:
+        raise ValueError(
+            f"found samples={samples} with {listing(map(brief, ranges))} to draw from; "
+            "expected how many points to draw, samples=64"
+        )
+    drawing = [drawn for _, drawn in combinations]
+    count = sum(samples if drawn else 1 for drawn in drawing)
+    points = iter(shares(len(ranges), count, sampler, sample_seed))
+    column = {name: number for number, name in enumerate(ranges)}
+    for values, drawn in combinations:
+        for _ in range(samples if drawn else 1):
+            point = next(points)
+            own = {name: ranges[name].at(point[column[name]]) for name in drawn}
+            yield {
+                name: {**values, **own}[name]
+                for name in space.names
+                if name in values or name in own
+            }
+
+
+def shares(axes: int, count: int, sampler: Sampler, seed: int) -> np.ndarray:
+    """Points in the unit cube, [count, axes]."""
+    if sampler == "random":
+        return np.random.default_rng(seed).random((count, axes))
+    from scipy.stats import qmc
+
+    if sampler == "sobol":
+        engine = qmc.Sobol(axes, scramble=True, rng=np.random.default_rng(seed))
+        return engine.random_base2(max(count - 1, 0).bit_length())[:count]
+    if sampler == "halton":
+        engine = qmc.Halton(axes, scramble=True, rng=np.random.default_rng(seed))
+        return engine.random(count)
+    raise ValueError(
+        f"found the sampler {brief(sampler)}; expected 'sobol', 'halton' or 'random'"
+    )

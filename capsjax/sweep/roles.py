@@ -1,0 +1,261 @@
+"""What each axis sets: a setting of the graph, of the optimizer, or of training.
+
+    seed, batch_size, dtype, optimizer, initial_scale    of training
+    learning_rate, weight_decay, ...                     of what makes the optimizer
+    c1.features, drop.rate, layer.repeat, ...            of the declaration, by name
+    depth, width, ...                                    of what makes the graph
+
+A name that could be two of these is refused; `optimizer.NAME` always means the
+optimizer's.
+"""
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from capsjax.compiler import Precision
+from capsjax.graph import Graph, GraphError, with_settings
+from capsjax.graph.errors import brief, listing, nearest
+from capsjax.graph.settings import known_settings
+from capsjax.sweep.axes import Values
+from capsjax.training.optimizers import Optimizer, optimizer_of
+
+OF_TRAINING = ("seed", "batch_size", "dtype", "optimizer", "initial_scale")
+_HEAD = "optimizer."
+
+Factory = Callable[..., Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What is common to the members of a sweep.
+
+    Attributes:
+        graph: A declaration; or a function of settings by name that gives one.
+        optimizer: What makes the optimizer, where it is no axis.
+        batch_size: Examples a step, where it is no axis.
+        precision: The types to compute with, where they are no axis.
+        initial_scale: Factor of initial weights, where it is no axis.
+    """
+
+    graph: Any
+    optimizer: Any
+    batch_size: int
+    precision: Precision | None
+    initial_scale: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """What one member is made of.
+
+    Attributes:
+        number: Its row in the table.
+        values: What it has, by axis.
+        seed: Its seed.
+        graph: Its declaration.
+        optimizer: What makes its optimizer; settings that are no numbers are built in.
+        numbers: Settings of the optimizer that are numbers.
+        batch_size: Examples a step.
+        precision: The types to compute with.
+        scale: Factor of its initial weights.
+    """
+
+    number: int
+    values: Values
+    seed: int
+    graph: Any
+    optimizer: Optimizer
+    numbers: Mapping[str, float]
+    batch_size: int
+    precision: Precision | None
+    scale: float
+
+
+class Roles:
+    """Which axis sets what; makes members of values."""
+
+    def __init__(self, setup: Setup, names: tuple[str, ...]):
+        self.setup = setup
+        self._graphs: dict[str, Any] = {}
+        self._optimizers: dict[Any, Optimizer] = {}
+        self._makes = None
+        if not isinstance(setup.graph, Graph) and not hasattr(setup.graph, "typed"):
+            self._makes = _factory_of(setup.graph)
+        self._names = names
+
+    def chosen(self, number: int, values: Values, seed: int) -> Chosen:
+        """A member, by its values.
+
+        Raises:
+            ValueError: An axis is unknown, or could be several things; or the member
+                can't be made, with its number and the place of the fault.
+        """
+        optimizer = self._optimizer(values.get("optimizer", self.setup.optimizer))
+        role_of = {name: self._role(name, values, optimizer) for name in values}
+        parted: dict[str, Values] = {"graph": {}, "optimizer": {}, "make": {}}
+        for name, value in values.items():
+            if role_of[name] != "training":
+                key = name.removeprefix(_HEAD) if role_of[name] == "optimizer" else name
+                parted[role_of[name]][key] = value
+        graph = self._graph(number, values, parted["make"], parted["graph"])
+        own, numbers = parted["optimizer"], {}
+        for name in list(own):
+            if is_number(own[name]):
+                numbers[name] = own.pop(name)
+        optimizer = optimizer.having(own)
+        missing = [name for name in optimizer.missing if name not in numbers]
+        if missing:
+            raise ValueError(
+                f"optimizer {optimizer.name}: found no {listing(missing)}; expected an "
+                f"axis of this name in over, or a value: functools.partial("
+                f"{optimizer.name}, {missing[0]}=...)"
+            )
+        return Chosen(
+            number,
+            values,
+            seed,
+            graph,
+            optimizer,
+            numbers,
+            _whole(values.get("batch_size", self.setup.batch_size), "batch_size"),
+            _precision(values, self.setup.precision),
+            _positive(values.get("initial_scale", self.setup.initial_scale)),
+        )
+
+    def _optimizer(self, given: Any) -> Optimizer:
+        key = id(given)
+        if isinstance(given, str | Mapping):
+            key = json.dumps(given, sort_keys=True, default=str)
+        if key not in self._optimizers:
+            self._optimizers[key] = optimizer_of(given)
+        return self._optimizers[key]
+
+    def _role(self, name: str, values: Values, optimizer: Optimizer) -> str:
+        """What an axis sets, for a member that has it."""
+        roles = self._roles(name, values, optimizer)
+        if len(roles) == 1:
+            return next(iter(roles))
+        if roles:
+            several = " and ".join(roles.values())
+            raise ValueError(
+                f"over: found the axis {name!r}, which is {several}; expected one of "
+                f"them; cure: {_HEAD}{name} for the optimizer's, or rename the other"
+            )
+        known = [*OF_TRAINING, *optimizer.settings]
+        known += self._makes or ()
+        base = self._base(values)
+        known += known_settings(base) if isinstance(base, Graph) else ()
+        near = nearest(name, known, "name one of them")
+        raise ValueError(
+            f"over: found the axis {name!r}; expected a setting of training "
+            f"({listing(OF_TRAINING)}), of the optimizer {optimizer.name} "
+            f"({listing(optimizer.settings) or 'which has none'})"
+            + (
+                f", of what makes the graph ({listing(self._makes)})"
+                if self._makes
+                else ""
+            )
+            + f", or of the graph, such as c1.features; {near}"
+        )
+
+    def _roles(self, name: str, values: Values, optimizer: Optimizer) -> dict[str, str]:
+        if name.startswith(_HEAD):
+            known = name.removeprefix(_HEAD) in optimizer.settings
+            return {"optimizer": "a setting of the optimizer"} if known else {}
+        roles = {}
+        if name in OF_TRAINING:
+            roles["training"] = "a setting of training"
+        if name in optimizer.settings:
+            roles["optimizer"] = f"a setting of the optimizer {optimizer.name}"
+        if self._makes and name in self._makes:
+            roles["make"] = "a setting of what makes the graph"
+        base = self._base(values)
+        if isinstance(base, Graph) and name in known_settings(base):
+            roles["graph"] = "a setting of the graph"
+        return roles
+
+    def _base(self, values: Values) -> Any:
+        """The declaration before settings by name."""
+        if self._makes is None:
+            return self.setup.graph
+        own = {name: values[name] for name in self._makes if name in values}
+        try:
+            return self._made(own)
+        except TypeError:  # some of its settings are not known yet
+            return None
+
+    def _made(self, own: Values) -> Any:
+        key = json.dumps(own, sort_keys=True, default=repr)
+        if key not in self._graphs:
+            graph = self.setup.graph(**own)
+            if not isinstance(graph, Graph) and not hasattr(graph, "typed"):
+                raise ValueError(
+                    f"what makes the graph returned {brief(graph)}; expected a Graph, "
+                    "cj.graph(outputs...)"
+                )
+            self._graphs[key] = graph
+        return self._graphs[key]
+
+    def _graph(self, number: int, values: Values, own: Values, settings: Values) -> Any:
+        key = json.dumps([own, settings], sort_keys=True, default=repr)
+        if key not in self._graphs:
+            try:
+                base = self._made(own) if self._makes is not None else self.setup.graph
+                self._graphs[key] = with_settings(base, settings) if settings else base
+            except (GraphError, TypeError) as error:
+                place = f"member {number} ({in_words(values)})"
+                raise ValueError(f"{place} can't be made: {error}") from error
+        return self._graphs[key]
+
+
+def is_number(value: Any) -> bool:
+    """Whether a setting is a number that a program may be given."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def in_words(values: Mapping[str, Any]) -> str:
+    """Values by axis, for messages."""
+    return ", ".join(f"{name}={shown(value)}" for name, value in values.items())
+
+
+def shown(value: Any) -> str:
+    """A value of an axis as text: what is no plain data, by its name."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if callable(value):
+        return getattr(value, "__name__", type(value).__name__)
+    return str(value)
+
+
+def _factory_of(make: Any) -> tuple[str, ...]:
+    """Names of the settings of what makes the graph."""
+    if not callable(make):
+        raise TypeError(
+            "cj.sweep takes a Graph, or a function that makes one of settings by name, "
+            f"not {brief(make)}"
+        )
+    return tuple(inspect.signature(make).parameters)
+
+
+def _whole(value: Any, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is {brief(value)}; expected a number, 1 or more")
+    return value
+
+
+def _positive(value: Any) -> float:
+    if not is_number(value) or not value > 0:
+        raise ValueError(
+            f"initial_scale is {brief(value)}; expected a number above zero"
+        )
+    return float(value)
+
+
+def _precision(values: Values, default: Precision | None) -> Precision | None:
+    if "dtype" not in values:
+        return default
+    given = values["dtype"]
+    return given if isinstance(given, Precision) else Precision(given)

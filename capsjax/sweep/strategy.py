@@ -1,0 +1,220 @@
+"""How the members of a group are run: how many at once, and how many such programs.
+
+    loop    one lane: a member by itself, one program for all, run again and again
+    vmap    as many lanes as there are members
+    N       lanes in between: chunks of N members
+
+On a CPU, as many programs run at the same time as there are processors: a program of
+small operations uses one of them alone. Elsewhere one does.
+
+Which number of lanes is quickest depends on the platform, and on how much work a step
+is. 2 cores, microseconds for a step of a member; perceptrons on 64 numbers, Adam
+(`python -m bench.sweep lanes`); "2 x" are two programs at the same time:
+
+| width, depth, batch | one lane | 2 x one | 2 x 8 | 2 x 32 | all 64 | MFLOPs a step |
+|---------------------|----------|---------|-------|--------|--------|---------------|
+| 8, 1, 8             |       11 |     8.2 |   3.3 |    2.3 |    3.2 |          0.03 |
+| 16, 2, 32           |       26 |      20 |    11 |    9.0 |     17 |          0.28 |
+| 64, 1, 32           |       41 |      23 |    18 |     18 |     24 |          0.91 |
+| 64, 3, 128          |      233 |     120 |   142 |    185 |    291 |           9.9 |
+| 256, 2, 32          |      490 |     262 |   356 |    484 |    763 |            16 |
+
+So the rule on a CPU: one lane from `WORK` FLOPs on, and otherwise all members, shared
+out among the processors. Elsewhere all members, as memory allows. The rule is checked
+by measurement where that costs little of the whole: each other candidate is compiled
+and takes a block of steps, on copies; the quickest is taken.
+"""
+
+import dataclasses
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import jax
+
+from capsjax.compiler.plan import flops
+from capsjax.graph.errors import brief
+from capsjax.sweep.memory import most_lanes
+from capsjax.sweep.program import Compiled, Program
+from capsjax.sweep.unit import Member, Unit, run_block
+
+Strategy = Literal["loop", "vmap"] | int
+
+WORK = 3e6
+"""FLOPs of a member's step from which on members run one by one on a CPU."""
+
+_CHUNK = 8
+_SHARE = 0.05
+"""Of the time that all members take, what measuring may cost."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """How the members of a group are run.
+
+    Attributes:
+        lanes: Members that a program runs at once on each device.
+        threads: Programs that run at the same time.
+        reason: Why, in words.
+    """
+
+    lanes: int
+    threads: int
+    reason: str
+
+    def __str__(self) -> str:
+        lanes = "one by one" if self.lanes == 1 else f"{self.lanes} at once"
+        threads = f", {self.threads} programs at a time" if self.threads > 1 else ""
+        return f"{lanes}{threads} ({self.reason})"
+
+
+def threads_for(program: Program) -> int:
+    """How many programs run at the same time."""
+    device = program.devices[0]
+    if device.platform != "cpu" or len(program.devices) > 1:
+        return 1
+    return processors()
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def choose(
+    program: Program,
+    members: Sequence[Member],
+    asked: Strategy | None,
+    memory_limit: int | str | None,
+    measuring: bool = True,
+) -> Choice:
+    """How a group's members are run.
+
+    Args:
+        program: The group's program.
+        members: Its members.
+        asked: What the user asked for; None to choose.
+        memory_limit: The most bytes for all members that run at once on a device.
+        measuring: Whether candidates may be measured.
+
+    Raises:
+        ValueError: The strategy is unknown; the limit is less than a member takes.
+    """
+    threads, devices = threads_for(program), len(program.devices)
+    share = -(-len(members) // devices)
+    if asked is not None:
+        lanes = _asked(asked, share)
+        room = most_lanes(program, memory_limit, 1)
+        if lanes > room:
+            return Choice(room, 1, f"{lanes} asked for; memory for {room}")
+        room = most_lanes(program, memory_limit, threads)
+        return Choice(lanes, threads if lanes <= room else 1, "asked for")
+    room = most_lanes(program, memory_limit, threads)
+    expected = _expected(program, share, threads)
+    first = min(expected, room)
+    reason = _reason(program, first, expected)
+    choice = Choice(first, threads, reason)
+    return _measured(program, members, choice, room) if measuring else choice
+
+
+def _asked(asked: Any, share: int) -> int:
+    if asked == "loop":
+        return 1
+    if asked == "vmap":
+        return share
+    if isinstance(asked, int) and not isinstance(asked, bool) and asked >= 1:
+        return asked
+    raise ValueError(
+        f"strategy: found {brief(asked)}; expected 'loop', 'vmap', or how many members "
+        "run at once"
+    )
+
+
+def step_flops(program: Program) -> int:
+    """FLOPs of a member's step: forward, and twice that for the backward pass."""
+    each = sum(map(flops, program.learner.net.program.typed.capsules))
+    return 3 * each * program.lengths.batch_size
+
+
+def _expected(program: Program, share: int, threads: int) -> int:
+    """Lanes by the rule at the head of this file, if memory allows."""
+    if program.devices[0].platform != "cpu":
+        return share
+    if step_flops(program) >= WORK:
+        return 1
+    return max(1, -(-share // threads))
+
+
+def _reason(program: Program, lanes: int, expected: int) -> str:
+    if lanes < expected:
+        return f"by rule {expected}; memory for {lanes}"
+    if program.devices[0].platform != "cpu":
+        return "by rule: all at once on this device"
+    work = f"{step_flops(program) / 1e6:.3g} MFLOPs a step"
+    return f"by rule for {work}"
+
+
+def _measured(
+    program: Program, members: Sequence[Member], first: Choice, room: int
+) -> Choice:
+    """The quickest of the candidates, where measuring is worth its time."""
+    devices, lengths = len(program.devices), program.lengths
+    share = -(-len(members) // devices)
+    others = {1, _CHUNK, -(-share // first.threads), share} - {first.lanes}
+    others = sorted(n for n in others if n <= min(room, share))
+    if not others:
+        return first
+    compiled = program.with_lanes(first.lanes)
+    seconds = _time(compiled, members, 1, rounds=1) / first.threads
+    whole = seconds * len(members) * lengths.blocks
+    affordable = []
+    for lanes in others:
+        # Compiled, warmed and run twice, if it is no quicker than the first.
+        cost = compiled.seconds + 3 * seconds * lanes * devices * first.threads
+        if cost <= _SHARE * whole / len(others):
+            affordable.append(lanes)
+    if not affordable:
+        return first
+    found = {
+        lanes: _time(program.with_lanes(lanes), members, first.threads, rounds=2)
+        for lanes in (first.lanes, *affordable)
+    }
+    best = min(found, key=found.__getitem__)
+    rates = ", ".join(
+        f"{lanes} at once {1e6 * each / lengths.block:.3g} us"
+        for lanes, each in sorted(found.items())
+    )
+    return Choice(best, first.threads, f"measured, a step of a member: {rates}")
+
+
+def _time(
+    compiled: Compiled, members: Sequence[Member], threads: int, rounds: int
+) -> float:
+    """Seconds of a block for one member, with so many programs at the same time.
+
+    The least of the rounds, after a first one that is not counted where there are more.
+    """
+    size = min(compiled.width, len(members))
+    unit = Unit(0, tuple(members[:size]), compiled.lanes, 0, 1)
+
+    def once(_: int) -> None:
+        jax.block_until_ready(run_block(compiled, unit))
+
+    with ThreadPoolExecutor(threads) as pool:
+        if rounds > 1:
+            list(pool.map(once, range(threads)))
+        laps = []
+        for _ in range(rounds):
+            begin = time.perf_counter()
+            list(pool.map(once, range(threads)))
+            laps.append(time.perf_counter() - begin)
+    return min(laps) / (threads * size)
+
+
+def on_devices() -> tuple[Any, ...]:
+    """The devices that lanes are sharded over: all of this process."""
+    return tuple(jax.local_devices())
