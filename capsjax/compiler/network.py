@@ -614,6 +614,11 @@ class Network:
         return cast(outputs, self.precision.outputs) if self.precision else outputs
 
     @property
+    def draws(self) -> bool:
+        """Whether something is drawn in training, so that a key is needed."""
+        return bool(self._drawing)
+
+    @property
     def settings(self) -> dict[str, float]:
         """The traced settings: names, and the numbers that are declared."""
         return {} if self.traced is None else self.traced.program.traced

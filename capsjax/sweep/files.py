@@ -120,7 +120,7 @@ def write(arrays: Mapping[str, np.ndarray], head: Any) -> bytes:
     """Arrays and plain data as bytes."""
     import safetensors.numpy
 
-    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     # The format knows halves, but its reader for numpy does not.
     halves = {name for name, array in whole.items() if array.dtype == jnp.bfloat16}
     whole |= {name: whole[name].view(np.uint16) for name in halves}

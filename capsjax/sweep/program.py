@@ -63,6 +63,7 @@ class Program:
     devices: tuple[Any, ...]
     compiled: dict[int, "Compiled"] = dataclasses.field(default_factory=dict)
     _lock: Any = dataclasses.field(default_factory=threading.Lock)
+    _begun: dict[Any, Carry] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def blocks_at_once(self) -> int:
@@ -89,18 +90,48 @@ class Program:
     @functools.cached_property
     def shapes(self) -> Any:
         """Shapes of what one member carries."""
-        return jax.eval_shape(lambda: self.initial(0, self._no_numbers, 1.0))
+
+        def begin() -> Carry:
+            carry = self.learner.initial(0, self._no_numbers, 1.0)
+            return {**carry, "steps": jnp.int32(0), "faulty": jnp.int32(0)}
+
+        return jax.eval_shape(begin)
 
     @functools.cached_property
     def _no_numbers(self) -> Given:
-        zero = jnp.zeros((), jnp.result_type(float))
+        zero = np.zeros((), jnp.result_type(float))  # no tracer: it is kept
         net = dict.fromkeys(self.learner.net.settings, zero)
         return {"net": net, "optimizer": dict.fromkeys(self.traced, zero)}
 
     def initial(self, seed: int, given: Given, scale: float) -> Carry:
         """What a member begins with."""
-        carry = self.learner.initial(seed, given, scale)
-        return {**carry, "steps": jnp.int32(0), "faulty": jnp.int32(0)}
+        key = seed, scale
+        carry = self._begun.get(key)
+        if carry is None:
+            carry = self.learner.initial(seed, given, scale)
+            carry |= {"steps": jnp.int32(0), "faulty": jnp.int32(0)}
+            # On the host: what is on the device, programs are given to keep.
+            carry = self._begun[key] = jax.device_get(carry)
+        elif self._begins_by_settings:
+            optimizer = self.learner.optimizer(given["optimizer"])
+            begun = jax.device_get(optimizer.init(carry["params"]))
+            carry = {**carry, "optimizer": begun}
+        return carry
+
+    @functools.cached_property
+    def _begins_by_settings(self) -> bool:
+        """Whether the optimizer's first state depends on what it is given."""
+
+        def begin(numbers: Any, params: Any) -> Any:
+            return self.learner.optimizer(numbers).init(params)
+
+        numbers = self._no_numbers["optimizer"]
+        made = jax.make_jaxpr(begin)(numbers, self.shapes["params"]).jaxpr
+        found = set(map(id, made.invars[: len(numbers)]))
+        for equation in made.eqns:
+            if not found.isdisjoint(map(id, equation.invars)):
+                found.update(map(id, equation.outvars))
+        return not found.isdisjoint(map(id, made.outvars))
 
     def advance(
         self, carry: Carry, given: Given, data: Any, order: Any, ends: Any, count: Any
@@ -293,7 +324,8 @@ class Compiled:
         Lanes for which there is no member repeat the last one.
         """
         if self.width == 1:
-            return self.place(0, carries[0]), self.place(1, given[0])
+            carry = jax.tree.map(functools.partial(jnp.array, copy=True), carries[0])
+            return carry, self.place(1, given[0])
         rest = self.width - len(carries)
         carries = [*carries, *[carries[-1]] * rest]
         given = [*given, *[given[-1]] * rest]

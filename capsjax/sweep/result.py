@@ -58,20 +58,31 @@ class SweepResult:
         Raises:
             ValueError: No member came to an end with a finite metric.
         """
+        numbers = self._ranked()
+        if count is None:
+            return self.table.loc[numbers[0]]
+        return self.table.loc[numbers[:count]]
+
+    def _ranked(self) -> list[int]:
         numbers = self.session.ranked()
         if not numbers:
             raise ValueError(
                 f"of {len(self.table)} members none is over with a finite "
                 f"{self.metric}; {len(self.diverged)} diverged"
             )
-        if count is None:
-            return self.table.loc[numbers[0]]
-        return self.table.loc[numbers[:count]]
+        return numbers
+
+    def _number(self, member: int | None) -> int:
+        """A member's number: that of the best, if none is given."""
+        if member is None:
+            return self._ranked()[0]
+        self._learning(member)
+        return member
 
     @property
     def diverged(self) -> "pd.DataFrame":
         """The members that diverged."""
-        return self.table[self.table["status"] == "diverged"]
+        return self.table.loc[self.table["status"] == "diverged"]
 
     @property
     def compilations(self) -> int:
@@ -91,9 +102,7 @@ class SweepResult:
         Raises:
             ValueError: There is no such member; or its parameters were not kept.
         """
-        number = int(self.best().name) if member is None else member
-        self._learning(number)
-        return self.session.run_of(number)
+        return self.session.run_of(self._number(member))
 
     def params(self, member: int | None = None) -> Any:
         """Parameters of a member; as for `run`."""
@@ -101,8 +110,7 @@ class SweepResult:
 
     def graph(self, member: int | None = None) -> Any:
         """The declaration of a member; the best one's, if left out."""
-        number = int(self.best().name) if member is None else member
-        return self._learning(number).chosen.graph
+        return self._learning(self._number(member)).chosen.graph
 
     def save_table(self, path: str | os.PathLike[str]) -> Path:
         """Writes the table as CSV."""

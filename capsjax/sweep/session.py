@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from capsjax.compiler import compile
-from capsjax.sweep.executors import Executor, Local, Task
+from capsjax.sweep.executors.base import Executor, Task
 from capsjax.sweep.groups import Groups
 from capsjax.sweep.job import job_bytes
 from capsjax.sweep.lengths import Lengths
@@ -370,8 +370,3 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
         except TypeError:
             found[name] = shown(value)
     return found
-
-
-def executor_of(given: Any) -> Executor:
-    """Who runs units; this process if nothing is said."""
-    return Local() if given is None else given

@@ -38,14 +38,18 @@ from capsjax.compiler.plan import flops
 from capsjax.graph.errors import brief
 from capsjax.sweep.memory import most_lanes
 from capsjax.sweep.program import Compiled, Program
+from capsjax.sweep.threads import as_here
 from capsjax.sweep.unit import Member, Unit, run_block
 
 Strategy = Literal["loop", "vmap"] | int
 
-WORK = 3e6
+WORK = 6e5
 """FLOPs of a member's step from which on members run one by one on a CPU."""
 
 _CHUNK = 8
+_FLOPS, _WORTH_S = 1e10, 20.0
+"""A second of a slow machine, and so many of them, below which nothing is measured."""
+
 _SHARE = 0.05
 """Of the time that all members take, what measuring may cost."""
 
@@ -166,7 +170,9 @@ def _measured(
     share = -(-len(members) // devices)
     others = {1, _CHUNK, -(-share // first.threads), share} - {first.lanes}
     others = sorted(n for n in others if n <= min(room, share))
-    if not others:
+    # Before anything is compiled: a sweep that may be over in seconds is not measured.
+    work = step_flops(program) * len(members) * lengths.blocks * lengths.block
+    if not others or work / _FLOPS < _WORTH_S:
         return first
     compiled = program.with_lanes(first.lanes)
     seconds = _time(compiled, members, 1, rounds=1) / first.threads
@@ -204,6 +210,7 @@ def _time(
     def once(_: int) -> None:
         jax.block_until_ready(run_block(compiled, unit))
 
+    once = as_here(once)
     with ThreadPoolExecutor(threads) as pool:
         if rounds > 1:
             list(pool.map(once, range(threads)))

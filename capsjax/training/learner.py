@@ -101,7 +101,10 @@ class Learner:
 
     def step(self, carry: Carry, batch: Mapping[str, Any], given: Given) -> Carry:
         """One step on one batch."""
-        key, own = jax.random.split(jax.random.wrap_key_data(carry["key"]))
+        key, own = carry["key"], None
+        if self.net.draws:  # else no program is burdened with it
+            pair = jax.random.split(jax.random.wrap_key_data(key))
+            key, own = jax.random.key_data(pair[0]), pair[1]
         params, state, inner, loss, outputs = optimizer_step(
             self.net,
             self.optimizer(given["optimizer"]),
@@ -117,7 +120,7 @@ class Learner:
             "params": params,
             "state": state,
             "optimizer": inner,
-            "key": jax.random.key_data(key),
+            "key": key,
             "sums": {name: carry["sums"][name] + sums[name] for name in sums},
         }
 
