@@ -56,12 +56,15 @@ from capsjax.observe.trace import Tracer as Tracer
 from capsjax.observe.trace import trace as trace
 from capsjax.pretrained import from_keras as from_keras
 from capsjax.pretrained import from_torch as from_torch
+from capsjax.sweep import Ensemble as Ensemble
 from capsjax.sweep import SweepResult as SweepResult
 from capsjax.sweep import axes as axes
+from capsjax.sweep import bayesian as bayesian
 from capsjax.sweep import executors as executors
 from capsjax.sweep import halving as halving
 from capsjax.sweep import population as population
 from capsjax.sweep.axes import sweep_members as sweep_members
+from capsjax.sweep.ensemble import ensemble as ensemble
 from capsjax.sweep.sweep import sweep as sweep
 from capsjax.training import schedules as schedules
 from capsjax.training.data import load_data as load_data

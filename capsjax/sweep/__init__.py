@@ -10,6 +10,9 @@ session, store  a sweep under way, and its folder
 result          what it leaves
 """
 
+from capsjax.sweep.bayesian import bayesian as bayesian
+from capsjax.sweep.ensemble import Ensemble as Ensemble
+from capsjax.sweep.ensemble import ensemble as ensemble
 from capsjax.sweep.result import SweepResult as SweepResult
 from capsjax.sweep.searches import halving as halving
 from capsjax.sweep.searches import population as population

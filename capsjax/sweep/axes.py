@@ -51,7 +51,7 @@ class Range:
         """The value at a share of the range, in [0, 1)."""
         low, high = self.low, self.high
         if self.kind == "choice":
-            return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
+            return _at(self.values, share)
         if self.kind == "uniform":
             return float(low + share * (high - low))
         if self.kind == "log_uniform":
@@ -223,6 +223,11 @@ def _require_positive(name: str, low: float, high: float) -> None:
         raise ValueError(f"cj.axes.{name}: found {low} to {high}; expected above zero")
 
 
+def _at(values: Sequence[Any], share: float) -> Any:
+    """The value at a share of a list, in [0, 1)."""
+    return values[min(int(share * len(values)), len(values) - 1)]
+
+
 Over = Mapping[Any, Any]
 
 
@@ -263,10 +268,10 @@ class Space:
         yield from self._from(0, {}, [])
 
     def _from(self, number: int, values: Values, drawn: list[str]) -> Iterator[Any]:
-        if number == len(self._ordered):
+        if number == len(self.ordered):
             yield dict(values), list(drawn)
             return
-        names, condition, axis = self._ordered[number]
+        names, condition, axis = self.ordered[number]
         if condition is not None and not condition.holds(values):
             yield from self._from(number + 1, values, drawn)
         elif isinstance(axis, Range):
@@ -276,8 +281,21 @@ class Space:
                 own = dict(zip(names, value, strict=True))
                 yield from self._from(number + 1, {**values, **own}, drawn)
 
+    def spread(self, count: int, seed: int) -> Iterator[Values]:
+        """Members spread evenly over all axes, lists among them."""
+        for point in shares(len(self.axes), count, "sobol", seed):
+            values: Values = {}
+            for share, (names, condition, axis) in zip(
+                point, self.ordered, strict=True
+            ):
+                if condition is None or condition.holds(values):
+                    drawn = isinstance(axis, Range)
+                    own = (axis.at(share),) if drawn else _at(axis, share)
+                    values |= dict(zip(names, own, strict=True))
+            yield {name: values[name] for name in self.names if name in values}
+
     @property
-    def _ordered(self) -> list[Any]:
+    def ordered(self) -> list[Any]:
         """Axes, each behind those that its condition asks for."""
         waiting, found, known = list(self.axes), [], set()
         while waiting:

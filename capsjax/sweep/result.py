@@ -87,7 +87,7 @@ class SweepResult:
     @property
     def compilations(self) -> int:
         """How many programs were compiled."""
-        return int(self.groups["compilations"].sum())
+        return sum(self.groups["compilations"].tolist())
 
     def settings(self, member: int) -> dict[str, Any]:
         """What a member has, by axis."""

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 class Search(Protocol):
     """Which members are taken how far."""
 
+    def members(self, begun: int) -> int:
+        """How many members there will be, of so many that the sweep begins with."""
+        ...
+
     def rows(self, rows: list[int]) -> int:
         """How many rows of training all members will take together, for the bar.
 
@@ -37,8 +41,15 @@ class Search(Protocol):
         ...
 
 
+class _Given:
+    """A search among the members that are there."""
+
+    def members(self, begun: int) -> int:
+        return begun
+
+
 @dataclasses.dataclass(frozen=True)
-class All:
+class All(_Given):
     """Every member learns to the end."""
 
     def rows(self, rows: list[int]) -> int:
@@ -52,7 +63,7 @@ class All:
 
 
 @dataclasses.dataclass(frozen=True)
-class Halving:
+class Halving(_Given):
     """Successive halving: of `eta` members the best goes on; made by `cj.halving`.
 
     Attributes:
@@ -96,7 +107,7 @@ class Halving:
 
 
 @dataclasses.dataclass(frozen=True)
-class Population:
+class Population(_Given):
     """Population based training; made by `cj.population`.
 
     Attributes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from capsjax.compiler import compile
+from capsjax.sweep.axes import Values
 from capsjax.sweep.executors.base import Executor, Task
 from capsjax.sweep.groups import Groups
 from capsjax.sweep.job import job_bytes
@@ -17,7 +18,7 @@ from capsjax.sweep.lengths import Lengths
 from capsjax.sweep.maker import Maker
 from capsjax.sweep.program import Program
 from capsjax.sweep.progress import Progress
-from capsjax.sweep.roles import Chosen, shown
+from capsjax.sweep.roles import Chosen, Roles, shown
 from capsjax.sweep.store import Store
 from capsjax.sweep.strategy import Choice
 from capsjax.sweep.unit import Member, Result, Unit, Watch
@@ -76,6 +77,7 @@ class Session:
         maximize: Whether more is better.
         keep: Of how many members parameters are kept.
         names: Names of the axes.
+        seeds: The seeds that every setting is there with, if they are no axis.
         progress: Its bar.
         members: Its members, by number.
         groups: Their groups.
@@ -92,6 +94,7 @@ class Session:
     maximize: bool
     keep: Keep
     names: tuple[str, ...]
+    seeds: list[int]
     members: dict[int, Learning] = dataclasses.field(default_factory=dict)
     groups: Groups = dataclasses.field(default_factory=Groups)
     programs: list[Program] = dataclasses.field(default_factory=list)
@@ -121,6 +124,30 @@ class Session:
         for group, member in placed:
             own = by_number[member.number]
             self.members[member.number] = Learning(member, group, own)
+
+    def join(self, proposed: Sequence[Values], roles: Roles) -> list[list[int]]:
+        """Settings join, each with every seed: the members' numbers, by setting."""
+        chosen: list[Chosen] = []
+        found: list[list[int]] = []
+        for values in proposed:
+            seeds = [values["seed"]] if "seed" in values else self.seeds
+            numbers = []
+            for seed in seeds:
+                number = len(self.members) + len(chosen)
+                chosen.append(roles.chosen(number, values, seed))
+                numbers.append(number)
+            found.append(numbers)
+        self.add(chosen)
+        return found
+
+    def by_values(self) -> list[tuple[Values, list[int]]]:
+        """Members that differ by seed alone: their values, and their numbers."""
+        found: dict[str, tuple[Values, list[int]]] = {}
+        for number, each in self.members.items():
+            values = each.chosen.values
+            key = repr(plain(values))
+            found.setdefault(key, (values, []))[1].append(number)
+        return list(found.values())
 
     def _choice(
         self, number: int, program: Program, members: Sequence[Member]

@@ -14,7 +14,7 @@ import numpy as np
 from capsjax.compiler import Precision
 from capsjax.graph import Graph, content_hash
 from capsjax.graph.errors import brief
-from capsjax.sweep.axes import Over, Sampler, space_of, sweep_members
+from capsjax.sweep.axes import Over, Sampler, Space, space_of, sweep_members
 from capsjax.sweep.executors import Executor, Local
 from capsjax.sweep.maker import Maker
 from capsjax.sweep.progress import Progress
@@ -148,7 +148,7 @@ def sweep(
     setup = Setup(graph, optimizer, batch_size, precision, initial_scale)
     roles = Roles(setup, space.names)
     drawn = {"samples": samples, "sampler": sampler, "sample_seed": sample_seed}
-    chosen = _members(over, space.names, roles, seeds, search, drawn)
+    chosen = _members(over, space, roles, seeds, search, drawn)
     _check(chosen, epochs, steps, every)
     train, test = split_of(data)
     held_out = validation if validation is not None else test
@@ -160,7 +160,8 @@ def sweep(
     if out is not None:
         identity = _identity(chosen, setup, over, search, train, held_out, own[:5])
         store = Store(out, identity, {"axes": list(space.names), "keep": keep})
-    session = Session(maker, runner, store, "", False, keep, space.names)
+    listed = seeds_of(seeds)
+    session = Session(maker, runner, store, "", False, keep, space.names, listed)
     session.add(chosen)
     session.metric = metric_of(_metrics(session), metric)
     more = session.metric.endswith("accuracy")
@@ -178,7 +179,7 @@ def sweep(
 
 def _members(
     over: Over,
-    names: tuple[str, ...],
+    space: Space,
     roles: Roles,
     seeds: int | Sequence[int],
     search: Search,
@@ -186,12 +187,12 @@ def _members(
 ) -> list[Chosen]:
     """The members that a sweep begins with."""
     listed = seeds_of(seeds)
-    if "seed" in names and listed != [0]:
+    if "seed" in space.names and listed != [0]:
         raise ValueError(
             f"found seeds={brief(seeds)} beside an axis 'seed'; expected one of them"
         )
     propose = getattr(search, "propose", None)
-    settings = propose(over, roles) if propose else sweep_members(over, **drawn)
+    settings = propose(space) if propose else sweep_members(over, **drawn)
     found: list[Chosen] = []
     for values in settings:
         for seed in [values["seed"]] if "seed" in values else listed:
