@@ -1,0 +1,80 @@
+"""From what a command is given to a network, and to the folder of its results."""
+
+import difflib
+import os
+from pathlib import Path
+
+import typer
+
+import capsjax as cj
+
+
+def graph_of(spec: str) -> cj.Graph | cj.neural.Model:
+    """A declaration from a document or by its name in the zoo; a file wins."""
+    path = Path(spec)
+    if path.exists():
+        return cj.load(path)
+    if spec in cj.zoo.names():
+        return cj.zoo.graph(spec)
+    folder = path.parent
+    files = {each.name: str(each) for each in folder.glob("*.json")}
+    known = files | {name: name for name in cj.zoo.names()}
+    near = difflib.get_close_matches(path.name, known, n=1)
+    cure = f"did you mean {known[near[0]]!r}?" if near else "check the path"
+    names = ", ".join(cj.zoo.names())
+    raise ValueError(
+        f"no file and no known network {spec!r}; {cure}\n    known networks: {names}"
+    )
+
+
+def folder_for(out: Path | None, first: Path) -> Path:
+    """Where the results go, if nowhere else `first`: judged before work, not after."""
+    if out is None:
+        number, out = 1, first
+        while out.exists():
+            number += 1
+            out = first.with_name(f"{first.name}-{number}")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(
+            f"{out} exists and is not an empty folder; choose another for --out"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"{out.parent} can't be written to; choose another folder for --out"
+        )
+    return out
+
+
+def described(net: cj.Network) -> str:
+    """A network in a few words."""
+    declared: cj.Graph | cj.neural.Model = net.graph
+    if isinstance(declared, cj.Graph):
+        what = f"{len(declared.capsules)} capsules"
+    else:
+        neurons = len(declared.network.neurons)
+        what = f"{neurons:,} neurons, {len(declared.network.sources):,} connections"
+    return f"{declared.name} ({what}, {net.parameter_count:,} parameters)"
+
+
+def list_results(folder: Path) -> None:
+    """Says what is in a folder of results."""
+    typer.echo(f"Results in {folder}:")
+    names = sorted(path.name for path in folder.iterdir())
+    width = max(map(len, names)) + 2
+    for name in names:
+        content = _CONTENTS.get(name, "the connections, which graph.json names")
+        typer.echo(f"  {name:{width}}{content}")
+
+
+_CONTENTS = {
+    "graph.json": "the network; capsjax show reads it",
+    "graph.svg": "a drawing of the network",
+    "history.csv": "loss and metrics of each epoch",
+    "layout.stablehlo": "from parameters by name to the program's own",
+    "learning-curves.svg": "the same as curves",
+    "manifest.json": "what the other files are",
+    "parameters.safetensors": "the parameters by name",
+    "program.stablehlo": "the program; cj.load_exported reads the folder",
+    "state.safetensors": "running statistics and wiring",
+}
