@@ -18,7 +18,7 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -33,6 +33,7 @@ from capsjax.training.dataset import Arrays, covering, take
 from capsjax.training.learner import Carry, Given, Learner
 
 _ORDER_BYTES = 2**24
+_MOST_BEGUN = 16
 _EVALUATED = 4
 """Examples of an evaluation's batch, in those of a step."""
 
@@ -63,7 +64,6 @@ class Program:
     devices: tuple[Any, ...]
     compiled: dict[int, "Compiled"] = dataclasses.field(default_factory=dict)
     _lock: Any = dataclasses.field(default_factory=threading.Lock)
-    _begun: dict[Any, Carry] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def blocks_at_once(self) -> int:
@@ -105,18 +105,25 @@ class Program:
 
     def initial(self, seed: int, given: Given, scale: float) -> Carry:
         """What a member begins with."""
-        key = seed, scale
-        carry = self._begun.get(key)
-        if carry is None:
-            carry = self.learner.initial(seed, given, scale)
-            carry |= {"steps": jnp.int32(0), "faulty": jnp.int32(0)}
-            # On the host: what is on the device, programs are given to keep.
-            carry = self._begun[key] = jax.device_get(carry)
-        elif self._begins_by_settings:
+        carry = self._begun(seed, scale)
+        if self._begins_by_settings:
             optimizer = self.learner.optimizer(given["optimizer"])
             begun = jax.device_get(optimizer.init(carry["params"]))
             carry = {**carry, "optimizer": begun}
         return carry
+
+    @functools.cached_property
+    def _begun(self) -> Callable[[int, float], Carry]:
+        """What members of a seed begin with, drawn once for those that follow."""
+
+        @functools.lru_cache(maxsize=_MOST_BEGUN)
+        def begun(seed: int, scale: float) -> Carry:
+            carry = self.learner.initial(seed, self._no_numbers, scale)
+            carry |= {"steps": jnp.int32(0), "faulty": jnp.int32(0)}
+            # On the host: what is on the device, programs are given to keep.
+            return jax.device_get(carry)
+
+        return begun
 
     @functools.cached_property
     def _begins_by_settings(self) -> bool:
@@ -311,6 +318,11 @@ class Compiled:
         if len(program.devices) == 1:
             return found
         return tuple(map(_placed, found, shardings))
+
+    @functools.cached_property
+    def data(self) -> Any:
+        """The examples, where the program takes them from."""
+        return self.place(2, (self.program.train, self.program.held_out))
 
     def place(self, number: int, tree: Any) -> Any:
         """An argument by its number, where the program takes it from."""

@@ -230,8 +230,10 @@ class Session:
         for (group, start, stop, _), members in alike.items():
             devices = len(self.programs[group].devices)
             share = -(-len(members) // devices)
-            # For fewer members a narrower program, of a width that others also have.
-            lanes = min(self.choices[group].lanes, 1 << (share - 1).bit_length())
+            lanes = self.choices[group].lanes
+            if not self.choices[group].exact:
+                # For fewer a narrower program, of a width that others also have.
+                lanes = min(lanes, 1 << (share - 1).bit_length())
             for first in range(0, len(members), lanes * devices):
                 own = tuple(members[first : first + lanes * devices])
                 yield Unit(group, own, lanes, start, stop)
@@ -356,16 +358,19 @@ class Session:
         import pandas as pd
 
         rows, history = [], []
+        changing = any(
+            values is not each.chosen.values
+            for each in self.members.values()
+            for values in each.settings
+        )
         for number in sorted(self.members):
             each = self.members[number]
             own = self.rows_of(number)
             last = own[-1] if own and not each.faulty else {}
             rows.append(self._row(each, own, last))
-            changing = {}
-            for i, record in enumerate(own):
-                if each.settings[i] is not each.chosen.values:
-                    changing = plain(each.settings[i])
-                history.append({"member": number, **record, **changing})
+            for record, values in zip(own, each.settings, strict=True):
+                more = plain(values) if changing else {}
+                history.append({"member": number, **record, **more})
         table = pd.DataFrame(rows, index=pd.RangeIndex(len(rows), name="member"))
         return table, pd.DataFrame(history)
 

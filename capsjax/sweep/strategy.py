@@ -62,11 +62,13 @@ class Choice:
         lanes: Members that a program runs at once on each device.
         threads: Programs that run at the same time.
         reason: Why, in words.
+        exact: Whether it is just so many, also where there are fewer members.
     """
 
     lanes: int
     threads: int
     reason: str
+    exact: bool = False
 
     def __str__(self) -> str:
         lanes = "one by one" if self.lanes == 1 else f"{self.lanes} at once"
@@ -116,7 +118,8 @@ def choose(
         if lanes > room:
             return Choice(room, 1, f"{lanes} asked for; memory for {room}")
         room = most_lanes(program, memory_limit, threads)
-        return Choice(lanes, threads if lanes <= room else 1, "asked for")
+        exact = not isinstance(asked, str)
+        return Choice(lanes, threads if lanes <= room else 1, "asked for", exact)
     room = most_lanes(program, memory_limit, threads)
     expected = _expected(program, share, threads)
     first = min(expected, room)

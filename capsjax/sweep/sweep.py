@@ -249,8 +249,8 @@ def _identity(
     ]
     graphs = {id(x.graph): x.graph for x in chosen}
     hashes = [content_hash(each) for each in graphs.values()]
-    optimizers = {id(x.optimizer.make): x.optimizer for x in chosen}
-    told = [[x.name, x.document or _code(x.make)] for x in optimizers.values()]
+    made = {id(x.optimizer): x.optimizer for x in chosen}.values()
+    told = sorted({str((x.name, x.document or _code(x.make))) for x in made})
     parts = {
         "axes and members": [list(map(str, over)), members],
         "graphs": hashes,
@@ -258,7 +258,7 @@ def _identity(
         "data": [_fingerprint(train), _fingerprint(held_out)],
         "training": [
             *map(str, training),
-            [[x.batch_size, str(x.precision), x.scale] for x in chosen],
+            sorted({f"{x.batch_size} {x.precision} {x.scale}" for x in chosen}),
         ],
         "search": search.document(),
         "platform": [jax.default_backend(), len(jax.local_devices())],
