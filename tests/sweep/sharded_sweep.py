@@ -5,6 +5,7 @@ how many devices their parameters lay, and how many programs were compiled.
 """
 
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -28,10 +29,10 @@ def main() -> None:
         spread.append(len(weights.sharding.device_set))
         return carry, numbers
 
-    program.Compiled.stack = looked_at
+    setattr(program.Compiled, "stack", looked_at)  # noqa: B010
     over = {"learning_rate": RATES, "drop.rate": [0.3]}
     more = {"graph": tiny(), "optimizer": optax.adam, "validation": examples(9, 1)}
-    found = {"apart": 0.0}
+    found: dict[str, Any] = {"apart": 0.0}
     for strategy in ("loop", "vmap"):
         result = swept(over, strategy=strategy, seeds=2, **more)
         found[strategy] = [int(result.groups["lanes"][0]), result.compilations]
@@ -52,7 +53,7 @@ def main() -> None:
         "window", inputs=4, neurons=9, in_degree=3, window=6, outputs=3, seed=0
     )
     model = cj.neural.model(wired, cap="softmax", loss="cross_entropy")
-    program.Compiled.stack = original
+    setattr(program.Compiled, "stack", original)  # noqa: B010
     neurons = swept({"learning_rate": RATES}, graph=model, epochs=1)
     found["neurons"] = int((neurons.table["status"] == "done").sum())
     print(json.dumps({**found, "devices": sorted(set(spread))}))
