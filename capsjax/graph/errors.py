@@ -4,7 +4,7 @@ import bisect
 import dataclasses
 import difflib
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 Path = tuple[str | int, ...]
 
@@ -66,10 +66,7 @@ class GraphError(ValueError):
         file = f" in {self.source!r}" if self.source else ""
         plural = "s" if count > 1 else ""
         head = f"graph {brief(self.name)}{file} has {count} problem{plural}:"
-        shown = [f"{i}. {p}" for i, p in enumerate(self.problems[:_LONGEST_LIST], 1)]
-        if count > _LONGEST_LIST:
-            shown.append(f"... and {count - _LONGEST_LIST} more")
-        return "\n".join([head, *shown])
+        return f"{head}\n{numbered(self.problems)}"
 
 
 class ShapeError(ValueError):
@@ -81,6 +78,14 @@ class ShapeError(ValueError):
     def __init__(self, found: str, expected: str, cure: str):
         super().__init__(f"found {found}; expected {expected}; cure: {cure}")
         self.found, self.expected, self.cure = found, expected, cure
+
+
+def numbered(problems: Sequence[Problem]) -> str:
+    """Problems below each other, no more of them than a message can bear."""
+    shown = [f"{i}. {p}" for i, p in enumerate(problems[:_LONGEST_LIST], 1)]
+    if len(problems) > _LONGEST_LIST:
+        shown.append(f"... and {len(problems) - _LONGEST_LIST} more")
+    return "\n".join(shown)
 
 
 def format_path(path: Path) -> str:

@@ -78,7 +78,7 @@ def part_faults(part: Part, value: Any, path: Path, place: str) -> list[Problem]
                 found, expected = f"no key {steps[-1]!r}", f"the key {steps[-1]!r}"
                 problems.append(Problem(where, name, found, expected, "add it"))
             else:
-                problems.append(_value_problem(where, name, each))
+                problems.append(value_problem(where, name, each))
         return problems
     except (TypeError, ValueError, RecursionError):
         return []  # no JSON: said of the whole document
@@ -139,10 +139,10 @@ def _problem(document: Any, path: Path, branch: str | None, error: Any) -> Probl
         return Problem(path, place, found, f"{FORMAT_VERSION}, the version known", cure)
     if kind == "dict_type" and path and _names_kind(path):
         return _kind_problem(path, place, error["input"])
-    return _value_problem(path, place, error)
+    return value_problem(path, place, error)
 
 
-def _value_problem(path: Path, place: str, error: Any) -> Problem:
+def value_problem(path: Path, place: str, error: Any) -> Problem:
     """A value that has not the type it should have."""
     kind, context, found = error["type"], error.get("ctx", {}), brief(error["input"])
     if kind == "string_pattern_mismatch":

@@ -30,13 +30,7 @@ def read(text: str | bytes) -> tuple[Any, str, list[Problem]]:
         ValueError: It is no JSON; says why and where.
     """
     if isinstance(text, bytes):
-        try:
-            text = text.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            byte = text[error.start]
-            raise ValueError(
-                f"byte 0x{byte:02x} at position {error.start}, which is not UTF-8"
-            ) from None
+        text = decoded(text)
     if not text.strip():
         raise ValueError("nothing: the document is empty")
     twice: list[tuple[dict[str, Any], list[tuple[str, Any]]]] = []
@@ -54,6 +48,21 @@ def read(text: str | bytes) -> tuple[Any, str, list[Problem]]:
     except ValueError as error:
         raise ValueError(str(error).partition("; use sys.")[0]) from None
     return document, text, _repeated_keys(document, twice) if twice else []
+
+
+def decoded(content: bytes) -> str:
+    """Text in UTF-8.
+
+    Raises:
+        ValueError: It is something else; says where.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = content[error.start]
+        raise ValueError(
+            f"byte 0x{byte:02x} at position {error.start}, which is not UTF-8"
+        ) from None
 
 
 def _repeated_keys(document: Any, twice: list[Any]) -> list[Problem]:

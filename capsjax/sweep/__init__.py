@@ -8,6 +8,7 @@ executors       who runs units: this process, others, a cluster
 searches        which members are taken how far
 session, store  a sweep under way, and its folder
 result          what it leaves
+document        a sweep declared in TOML or JSON
 """
 
 from capsjax.sweep.bayesian import bayesian as bayesian
