@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import capsjax as cj
 from capsjax.cli import app
 
-COMMANDS = ("train", "check", "show", "explain", "export")
+COMMANDS = ("train", "sweep", "check", "show", "explain", "export")
 RESULTS = {
     "graph.json",
     "graph.svg",

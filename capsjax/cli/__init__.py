@@ -1,4 +1,4 @@
-"""The command line: `capsjax train|check|show|explain|export SPEC`.
+"""The command line: `capsjax train|sweep|check|show|explain|export SPEC`.
 
 Each command says what it will do, shows progress, and ends with where the results are.
 It exits with 0; with 1 and one message if what it was given is no good; with 2 if it
@@ -14,6 +14,7 @@ import capsjax as cj
 from capsjax.cli.command import INTERRUPTED, judged
 from capsjax.cli.exporting import export
 from capsjax.cli.looking import check, explain, show
+from capsjax.cli.sweeping import sweep
 from capsjax.cli.training import train
 
 app = typer.Typer(
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 
 # In the order of `--help`.
-for _function in (train, check, show, explain, export):
+for _function in (train, sweep, check, show, explain, export):
     app.command()(judged(_function))
 
 

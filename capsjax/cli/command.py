@@ -31,6 +31,16 @@ Spec = Annotated[
     ),
 ]
 
+Source = Annotated[
+    str,
+    typer.Option(
+        metavar="SOURCE",
+        help="[bold]digits[/bold] (1,797 handwritten digits of 8x8 pixels), a folder "
+        "of idx files as MNIST has them, or an .npz file with x_train, y_train, "
+        "x_test, y_test.",
+    ),
+]
+
 
 def judged(function: Callable[..., None]) -> Callable[..., None]:
     """The same, where errors of bad input become one message."""

@@ -2,11 +2,17 @@
 
 import difflib
 import os
+import types
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 
 import capsjax as cj
+from capsjax.training.data.split import Data
+
+NO_CONTENTS: Mapping[str, str] = types.MappingProxyType({})
 
 
 def graph_of(spec: str) -> cj.Graph | cj.neural.Model:
@@ -25,6 +31,18 @@ def graph_of(spec: str) -> cj.Graph | cj.neural.Model:
     raise ValueError(
         f"no file and no known network {spec!r}; {cure}\n    known networks: {names}"
     )
+
+
+def trainable(spec: str) -> cj.Graph | cj.neural.Model:
+    """The same, where it declares a loss."""
+    graph = graph_of(spec)
+    if not graph.losses:
+        key = '"losses": {...}' if isinstance(graph, cj.Graph) else '"loss": {...}'
+        raise ValueError(
+            f"{spec} declares no loss, so that nothing can be trained; add {key} to "
+            'the document, with a loss such as {"kind": "mean_squared_error"}'
+        )
+    return graph
 
 
 def folder_for(out: Path | None, first: Path) -> Path:
@@ -57,13 +75,39 @@ def described(net: cj.Network) -> str:
     return f"{declared.name} ({what}, {net.parameter_count:,} parameters)"
 
 
-def list_results(folder: Path) -> None:
-    """Says what is in a folder of results."""
+def split_in_words(data: Data) -> str:
+    """How many examples there are, in words."""
+    return (
+        f"{data.name}: {len(data.train):,} examples to learn from, "
+        f"{len(data.test):,} to judge by"
+    )
+
+
+def figures(last: Mapping[str, Any]) -> str:
+    """Metrics in words: those on data that was not learned from, if there are any."""
+    found = {k: v for k, v in last.items() if k.startswith("validation_")}
+    parts = [
+        f"{name.removeprefix('validation_').replace('_', ' ')} "
+        + (f"{value:.2%}" if name.endswith("accuracy") else f"{value:.4g}")
+        for name, value in (found or last).items()
+        if name not in ("epoch", "seconds")
+    ]
+    return f"{'Test' if found else 'Training'} {', '.join(parts)}"
+
+
+def list_results(folder: Path, contents: Mapping[str, str] = NO_CONTENTS) -> None:
+    """Says what is in a folder of results.
+
+    Args:
+        folder: The folder.
+        contents: What files are, by name, where they are not what they are elsewhere.
+    """
     typer.echo(f"Results in {folder}:")
     names = sorted(path.name for path in folder.iterdir())
     width = max(map(len, names)) + 2
+    known = {**_CONTENTS, **contents}
     for name in names:
-        content = _CONTENTS.get(name, "the connections, which graph.json names")
+        content = known.get(name, "the connections, which graph.json names")
         typer.echo(f"  {name:{width}}{content}")
 
 

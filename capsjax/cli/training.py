@@ -7,23 +7,22 @@ from typing import Annotated, Any
 import typer
 
 import capsjax as cj
-from capsjax.cli.command import Cache, Spec
-from capsjax.cli.given import described, folder_for, graph_of, list_results
+from capsjax.cli.command import Cache, Source, Spec
+from capsjax.cli.given import (
+    described,
+    figures,
+    folder_for,
+    list_results,
+    split_in_words,
+    trainable,
+)
 from capsjax.compiler.stored_step import stored_jit
 from capsjax.training.fit import fit_by
 
 
 def train(
     spec: Spec,
-    data: Annotated[
-        str,
-        typer.Option(
-            metavar="SOURCE",
-            help="[bold]digits[/bold] (1,797 handwritten digits of 8x8 pixels), a "
-            "folder of idx files as MNIST has them, or an .npz file with x_train, "
-            "y_train, x_test, y_test.",
-        ),
-    ] = "digits",
+    data: Source = "digits",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 20,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 32,
     learning_rate: Annotated[
@@ -58,13 +57,7 @@ def train(
 
       capsjax train my-network.json --data my-data.npz --out runs/first
     """
-    graph = graph_of(spec)
-    if not graph.losses:
-        key = '"losses": {...}' if isinstance(graph, cj.Graph) else '"loss": {...}'
-        raise ValueError(
-            f"{spec} declares no loss, so that nothing can be trained; add {key} to "
-            'the document, with a loss such as {"kind": "mean_squared_error"}'
-        )
+    graph = trainable(spec)
     programs = cj.use_cache(cache)
     cj.keep_memory()
     net = cj.compile(graph)
@@ -72,8 +65,7 @@ def train(
     name = f"{net.graph.name}-{examples.name}".replace("/", "-")
     folder = folder_for(out, Path("runs") / name)
     typer.echo(
-        f"Train {described(net)} on {examples.name}: {len(examples.train):,} examples "
-        f"to learn from, {len(examples.test):,} to judge by.\n"
+        f"Train {described(net)} on {split_in_words(examples)}.\n"
         f"Epochs {epochs}, batch size {batch_size}, Adam with learning rate "
         f"{learning_rate:g}, seed {seed}. Results will be in {folder}."
     )
@@ -99,18 +91,6 @@ def train(
         "graph.svg": cj.view.draw(net).svg.encode(),
     }
     run.save(folder, pictures)
-    typer.echo(_result(run.history.iloc[-1].to_dict()))
+    last = run.history.iloc[-1].to_dict()
+    typer.echo(f"{figures(last)}, after {last['seconds']:.0f} s of training.")
     list_results(folder)
-
-
-def _result(last: dict[str, float]) -> str:
-    """The figures on data that was not learned from, in a sentence."""
-    found = {k: v for k, v in last.items() if k.startswith("validation_")} or last
-    figures = [
-        f"{name.removeprefix('validation_').replace('_', ' ')} "
-        + (f"{value:.2%}" if name.endswith("accuracy") else f"{value:.4g}")
-        for name, value in found.items()
-        if name not in ("epoch", "seconds")
-    ]
-    judged = "Test " if found is not last else "Training "
-    return f"{judged}{', '.join(figures)}, after {last['seconds']:.0f} s of training."
