@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from capsjax.compiler import compile
+import capsjax.compiler as compiler
 from capsjax.sweep.axes import Values
 from capsjax.sweep.executors.base import Executor, Task
 from capsjax.sweep.groups import Groups
@@ -72,12 +72,12 @@ class Session:
     Attributes:
         maker: What makes the groups' programs.
         executor: Who runs units.
-        store: Its folder, if there is one.
-        metric: What members are ranked by.
-        maximize: Whether more is better.
         keep: Of how many members parameters are kept.
         names: Names of the axes.
         seeds: The seeds that every setting is there with, if they are no axis.
+        metric: What members are ranked by.
+        maximize: Whether more is better.
+        store: Its folder, if there is one.
         progress: Its bar.
         members: Its members, by number.
         groups: Their groups.
@@ -89,12 +89,12 @@ class Session:
 
     maker: Maker
     executor: Executor
-    store: Store | None
-    metric: str
-    maximize: bool
     keep: Keep
     names: tuple[str, ...]
     seeds: list[int]
+    metric: str = ""
+    maximize: bool = False
+    store: Store | None = None
     members: dict[int, Learning] = dataclasses.field(default_factory=dict)
     groups: Groups = dataclasses.field(default_factory=Groups)
     programs: list[Program] = dataclasses.field(default_factory=list)
@@ -118,9 +118,8 @@ class Session:
         placed = self.groups.place(chosen)
         for number in range(len(self.programs), len(self.groups.all)):
             own = [member for group, member in placed if group == number]
-            program = self.maker.program(self.groups.all[number], own)
-            self.programs.append(program)
-            self.choices.append(self._choice(number, program, own))
+            group = self.groups.all[number]
+            self.programs.append(self.maker.program(group, own))
         for group, member in placed:
             own = by_number[member.number]
             self.members[member.number] = Learning(member, group, own)
@@ -149,17 +148,18 @@ class Session:
             found.setdefault(key, (values, []))[1].append(number)
         return list(found.values())
 
-    def _choice(
-        self, number: int, program: Program, members: Sequence[Member]
-    ) -> Choice:
-        """How a group is run; as at first, where a sweep is gone on with."""
-        plan = list(self.store.plan or ()) if self.store is not None else []
-        if number < len(plan):
-            return Choice(**plan[number])
-        made = self.maker.choice(program, members)
-        if self.store is not None:
-            self.store.keep_plan([*plan, dataclasses.asdict(made)])
-        return made
+    def _choose(self) -> None:
+        """How new groups are run; as at first, where a sweep is gone on with."""
+        for number in range(len(self.choices), len(self.programs)):
+            plan = list(self.store.plan or ()) if self.store is not None else []
+            if number < len(plan):
+                self.choices.append(Choice(**plan[number]))
+                continue
+            members = [x.member for x in self.members.values() if x.group == number]
+            made = self.maker.choice(self.programs[number], members)
+            self.choices.append(made)
+            if self.store is not None:
+                self.store.keep_plan([*plan, dataclasses.asdict(made)])
 
     def advance(self, stops: Mapping[int, int]) -> None:
         """Takes members further.
@@ -168,6 +168,7 @@ class Session:
             stops: By number, the row to which each is taken; those that are there
                 already, or have diverged, stay where they are.
         """
+        self._choose()
         tasks = []
         for unit in self._units(stops):
             stored = self._stored(unit)
@@ -319,7 +320,7 @@ class Session:
 
         each = self.members[number]
         # Of its own declaration: the group's network declares the first one's numbers.
-        net = compile(each.chosen.graph, precision=each.chosen.precision)
+        net = compiler.compile(each.chosen.graph, precision=each.chosen.precision)
         if each.carry is not None:
             group = self.groups.all[each.group].learner.net
             params = net.from_named(group.named(each.carry["params"]))

@@ -12,6 +12,7 @@ A unit's file holds what its members carry until they are done; then the metrics
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class Store:
         self, folder: str | os.PathLike[str], identity: dict[str, Any], about: Any
     ):
         self.folder = Path(folder)
-        self.identity = identity
+        self.identity = json.loads(json.dumps(identity, default=str))
         path = self.folder / "sweep.json"
         there = _read_json(path) if path.exists() else None
         if there is None:
@@ -65,7 +66,7 @@ class Store:
                 )
             (self.folder / "units").mkdir(parents=True, exist_ok=True)
             (self.folder / "members").mkdir(exist_ok=True)
-            there = {"format_version": FORMAT_VERSION, "identity": identity}
+            there = {"format_version": FORMAT_VERSION, "identity": self.identity}
             there |= {"plan": None, **about}
             _write_json(path, there)
         self._require_same(there)
@@ -80,14 +81,14 @@ class Store:
             )
         found = there.get("identity", {})
         differ = [
-            part
+            _difference(part, found.get(part), self.identity.get(part))
             for part in dict.fromkeys([*self.identity, *found])
             if found.get(part) != self.identity.get(part)
         ]
         if differ:
             raise FileExistsError(
-                f"{self.folder} holds another sweep: {', '.join(differ)} differ; "
-                "choose another folder, or remove this one; nothing was overwritten"
+                f"{self.folder} holds another sweep: {'; '.join(differ)}; choose "
+                "another folder, or remove this one; nothing was overwritten"
             )
 
     @property
@@ -162,6 +163,15 @@ class Store:
         for name, frame in (("table.csv", table), ("history.csv", history)):
             content = frame.to_csv(index=name == "table.csv").encode()
             write_atomically(self.folder / name, content)
+
+
+def _difference(part: str, there: Any, here: Any) -> str:
+    """How two sweeps differ in a part: with both values, where they tell something."""
+    if all(
+        isinstance(x, str) and re.fullmatch("[0-9a-f]{16}", x) for x in (there, here)
+    ):
+        return f"other {part}"
+    return f"{part} {brief(there)} there, {brief(here)} here"
 
 
 def _is_empty(folder: Path) -> bool:

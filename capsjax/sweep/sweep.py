@@ -156,18 +156,21 @@ def sweep(
     devices = tuple(on_devices())[:1] if runner.remote else on_devices()
     own = epochs, steps, every, strategy, memory_limit, devices, not runner.remote
     maker = Maker(train, held_out, *own)
-    store = None
-    if out is not None:
-        identity = _identity(chosen, setup, over, search, train, held_out, own[:5])
-        store = Store(out, identity, {"axes": list(space.names), "keep": keep})
-    listed = seeds_of(seeds)
-    session = Session(maker, runner, store, "", False, keep, space.names, listed)
+    session = Session(maker, runner, keep, space.names, seeds_of(seeds))
     session.add(chosen)
     session.metric = metric_of(_metrics(session), metric)
     more = session.metric.endswith("accuracy")
     session.maximize = more if maximize is None else maximize
+    if out is not None:  # last of all checks: what is wrong leaves no folder
+        told = dict(zip(("epochs", "steps", "every"), own[:3], strict=True))
+        told |= {"strategy": strategy, "memory_limit": memory_limit}
+        told["search"] = _searching(search, session)
+        identity = told | _identity(chosen, over, train, held_out)
+        about = {"axes": list(space.names), "metric": session.metric, "keep": keep}
+        session.store = Store(out, identity, about)
     rows = [session.lengths(number).rows for number in session.members]
-    session.progress = Progress(progress, len(rows), search.rows(rows), session.metric)
+    planned = search.members(len(rows)), search.rows(rows)
+    session.progress = Progress(progress, *planned, session.metric)
     try:
         search.run(session, space, roles)
     finally:
@@ -192,6 +195,11 @@ def _members(
             f"found seeds={brief(seeds)} beside an axis 'seed'; expected one of them"
         )
     propose = getattr(search, "propose", None)
+    if propose and drawn["samples"] is not None:
+        raise ValueError(
+            f"found samples={drawn['samples']} beside a search that proposes members "
+            "itself; expected one of them"
+        )
     settings = propose(space) if propose else sweep_members(over, **drawn)
     found: list[Chosen] = []
     for values in settings:
@@ -234,36 +242,32 @@ def _metrics(session: Session) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _searching(search: Search, session: Session) -> Any:
+    """What decides who is taken how far, as plain data."""
+    told = search.document()
+    if not isinstance(search, All):
+        told |= {"metric": session.metric, "maximize": session.maximize}
+    return told
+
+
 def _identity(
-    chosen: list[Chosen],
-    setup: Setup,
-    over: Over,
-    search: Search,
-    train: Any,
-    held_out: Any,
-    training: tuple[Any, ...],
+    chosen: list[Chosen], over: Over, train: Any, held_out: Any
 ) -> dict[str, Any]:
-    """What decides the results of a sweep, part by part, as plain data."""
-    members = [
-        [x.seed, *sorted((k, shown(v)) for k, v in x.values.items())] for x in chosen
-    ]
+    """What else decides the results of a sweep, part by part, as plain data."""
+    members = [[x.seed, {k: shown(v) for k, v in x.values.items()}] for x in chosen]
     graphs = {id(x.graph): x.graph for x in chosen}
-    hashes = [content_hash(each) for each in graphs.values()]
     made = {id(x.optimizer): x.optimizer for x in chosen}.values()
-    told = sorted({str((x.name, x.document or _code(x.make))) for x in made})
-    parts = {
-        "axes and members": [list(map(str, over)), members],
-        "graphs": hashes,
-        "optimizers": told,
-        "data": [_fingerprint(train), _fingerprint(held_out)],
-        "training": [
-            *map(str, training),
-            sorted({f"{x.batch_size} {x.precision} {x.scale}" for x in chosen}),
-        ],
-        "search": search.document(),
-        "platform": [jax.default_backend(), len(jax.local_devices())],
+    optimizers = {str((x.name, x.document or _code(x.make))) for x in made}
+    batches = {f"{x.batch_size}, {x.precision}, {x.scale}" for x in chosen}
+    devices = f"{len(jax.local_devices())} x {jax.default_backend()}"
+    return {
+        "axes and members": _digest([list(map(str, over)), members]),
+        "graphs": _digest([content_hash(each) for each in graphs.values()]),
+        "optimizers": _digest(sorted(optimizers)),
+        "batch sizes, types and scales": _digest(sorted(batches)),
+        "data": _digest([_fingerprint(train), _fingerprint(held_out)]),
+        "devices": devices,
     }
-    return {name: _digest(part) for name, part in parts.items()}
 
 
 def _digest(part: Any) -> str:

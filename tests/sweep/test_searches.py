@@ -189,6 +189,22 @@ def test_a_study_of_one_s_own_is_told():
         swept(over, search=cj.bayesian(trials=2, batch=2, study=wrong), epochs=1)
 
 
+def test_the_bar_knows_how_many_there_will_be(capsys):
+    over = {"learning_rate": cj.axes.log_uniform(1e-3, 1e-1)}
+    more = {"seeds": 2, "strategy": "vmap", "epochs": 1, "progress": True}
+    swept(over, search=cj.bayesian(trials=3, batch=2), **more)
+    shown = capsys.readouterr().err
+    assert "0 of 6 members" in shown and "6 of 6 members" in shown
+
+
+def test_samples_beside_a_search_that_proposes_are_refused():
+    over = {"learning_rate": cj.axes.log_uniform(1e-3, 1e-1)}
+    with pytest.raises(
+        ValueError, match="found samples=4 beside a search that proposes"
+    ):
+        swept(over, search=cj.bayesian(3, batch=2), samples=4)
+
+
 def test_a_setting_that_diverges_is_a_failed_trial():
     linear = cj.with_settings(tiny(), {"h.cap": "identity"})
     study = optuna.create_study(direction="maximize")

@@ -142,13 +142,13 @@ def test_only_the_best_are_kept(tmp_path):
 @pytest.mark.parametrize(
     "change, part",
     [
-        ({"over": {"learning_rate": [0.003]}}, "axes and members"),
-        ({"graph": plain(units=9)}, "graphs"),
-        ({"optimizer": "sgd"}, "optimizers"),
-        ({"epochs": 3}, "training"),
-        ({"batch_size": 4}, "training"),
-        ({"search": cj.halving(2)}, "search"),
-        ({"validation": examples(9, 2)}, "data"),
+        ({"over": {"learning_rate": [0.003]}}, "other axes and members"),
+        ({"graph": plain(units=9)}, "other graphs"),
+        ({"optimizer": "sgd"}, "other optimizers"),
+        ({"epochs": 3}, "epochs 2 there, 3 here"),
+        ({"batch_size": 4}, "other batch sizes, types and scales"),
+        ({"strategy": "vmap"}, "strategy 'loop' there, 'vmap' here"),
+        ({"validation": examples(9, 2)}, "other data"),
     ],
 )
 def test_the_folder_of_another_sweep_is_left_alone(whole, change, part):
@@ -159,10 +159,26 @@ def test_the_folder_of_another_sweep_is_left_alone(whole, change, part):
     with pytest.raises(FileExistsError) as error:
         swept(over, **more)
     assert str(error.value) == (
-        f"{folder} holds another sweep: {part} differ; choose another folder, or "
-        "remove this one; nothing was overwritten"
+        f"{folder} holds another sweep: {part}; choose another folder, or remove this "
+        "one; nothing was overwritten"
     )
     assert before == {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_another_search_is_another_sweep(whole):
+    _, folder = whole
+    with pytest.raises(
+        FileExistsError, match="search {'kind': 'all'} there, {'eta': 2"
+    ):
+        swept(OVER, strategy="loop", out=folder, search=cj.halving(2))
+
+
+def test_what_is_wrong_leaves_no_folder(tmp_path):
+    for wrong in ({"metric": "no"}, {"every": 5}, {"over": {"h.features": [0]}}):
+        more = {"out": tmp_path / "sweep", **wrong}
+        with pytest.raises(ValueError):
+            swept(more.pop("over", OVER), **more)
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
