@@ -4,8 +4,9 @@ It holds what the groups' programs are made of: documents, declared optimizers, 
 What is code can't be sent: an optimizer that is a function, kinds of one's own.
 """
 
+import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -78,18 +79,30 @@ def job_bytes(groups: Sequence[Group], programs: Sequence[Program]) -> bytes:
                 "held_out": placed(program.held_out),
             }
         )
-    head = {"groups": told, "float64": bool(jax.config.values["jax_enable_x64"])}
+    config: Any = jax.config
+    head = {
+        "groups": told,
+        "float64": bool(config.jax_enable_x64),
+        "matmul_precision": config.jax_default_matmul_precision,
+    }
     return write(arrays, head)
 
 
 class Work:
-    """A job in a process of its own: its programs are made when they are needed."""
+    """A job in a process of its own: its programs are made when they are needed.
 
-    def __init__(self, content: bytes):
+    Args:
+        content: The job.
+        before: An earlier job of this process: programs of groups that are the same in
+            both are taken over, compiled as they are.
+    """
+
+    def __init__(self, content: bytes, before: "Work | None" = None):
         self._arrays, self._head = read(content, "job")
-        if self._head["float64"]:
-            jax.config.update("jax_enable_x64", True)
+        self._placed: dict[str, jax.Array] = {}
         self._programs: dict[int, Program] = {}
+        if before is not None:
+            self._take_over(before)
 
     def run(self, unit: str, carries: bytes | None) -> bytes:
         """Runs a unit.
@@ -100,7 +113,22 @@ class Work:
 
         Returns:
             The result, as `result_bytes` writes it.
+
+        Raises:
+            Exception: What the code of a group raises; as a RuntimeError with its name
+                and text, if it could not be made anew in another process.
         """
+        wide, precision = self._head["float64"], self._head["matmul_precision"]
+        try:
+            # Not for the whole process: the next job's may be others.
+            with jax.enable_x64(wide), jax.default_matmul_precision(precision):
+                return self._run(unit, carries)
+        except Exception as error:
+            if _travels(error):
+                raise
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+    def _run(self, unit: str, carries: bytes | None) -> bytes:
         made = unit_of(unit)
         program = self._program(made.group)
         compiled = program.with_lanes(made.lanes)
@@ -130,5 +158,61 @@ class Work:
     def _data(self, names: Any) -> Any:
         if names is None:
             return None
-        once = {place: jax.device_put(self._arrays[place]) for place in names.values()}
-        return {name: once[place] for name, place in names.items()}
+        for place in names.values():
+            if place not in self._placed:  # groups share what is the same
+                self._placed[place] = jax.device_put(self._arrays[place])
+        return {name: self._placed[place] for name, place in names.items()}
+
+    def _take_over(self, before: "Work") -> None:
+        """What is the same as in an earlier job: a sweep's groups become more."""
+        if any(self._head[x] != before._head[x] for x in self._head if x != "groups"):
+            return
+        same = {
+            place
+            for place, array in self._arrays.items()
+            if _equal(array, before._arrays.get(place))
+        }
+        self._placed |= {n: x for n, x in before._placed.items() if n in same}
+        pairs = zip(self._head["groups"], before._head["groups"], strict=False)
+        for number, (told, earlier) in enumerate(pairs):
+            names = {**told["train"], **(told["held_out"] or {})}.values()
+            if told == earlier and same.issuperset(names):
+                if number in before._programs:
+                    self._programs[number] = before._programs[number]
+
+
+def _equal(array: np.ndarray, other: np.ndarray | None) -> bool:
+    """Whether arrays are the same to the bit: what is no number equals itself."""
+    if other is None or (array.dtype, array.shape) != (other.dtype, other.shape):
+        return False
+    return array.tobytes() == other.tobytes()
+
+
+_LATEST: dict[str, Work] = {}
+"""The job that this process works at, by name."""
+
+
+def work_at(name: str, content: Callable[[], bytes]) -> Work:
+    """The work of this process at a job: its programs are kept from unit to unit.
+
+    Args:
+        name: The job's name: no other job has it.
+        content: Gives the job, if it is not the one that the process works at.
+    """
+    if name not in _LATEST:
+        made = Work(content(), next(iter(_LATEST.values()), None))
+        _LATEST.clear()
+        _LATEST[name] = made
+    return _LATEST[name]
+
+
+def _travels(error: Exception) -> bool:
+    """Whether another process can make the error anew, of its class and arguments.
+
+    Copies are made the way that errors are sent. Some of JAX's can't be: they take a
+    tracer, and hold a text.
+    """
+    try:
+        return type(copy.copy(error)) is type(error)
+    except Exception:
+        return False

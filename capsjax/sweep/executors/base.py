@@ -6,7 +6,7 @@ idempotent, so one whose process died is run again.
 
 import dataclasses
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol
 
@@ -15,9 +15,6 @@ from capsjax.sweep.program import Program
 from capsjax.sweep.strategy import Choice
 from capsjax.sweep.threads import as_here
 from capsjax.sweep.unit import Result, Unit, Watch, run_unit
-
-MOST_TRIES = 5
-"""How often a unit is begun before it is given up: its process died each time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,15 +43,15 @@ class Executor(Protocol):
     def run(
         self, tasks: Iterable[Task], programs: list[Program], choices: list[Choice]
     ) -> Iterator[tuple[Task, Result]]:
-        """Runs units; gives each with its result as it comes."""
+        """Runs units; gives each with its result once, as it comes."""
         ...
 
     def start(self, job: bytes) -> None:
-        """Makes ready; called before the first units, and when there is more."""
+        """Makes ready; called before the first units, and when groups were added."""
         ...
 
     def close(self) -> None:
-        """Lets go of all that was taken."""
+        """Leaves off what is under way, and lets go of all that was taken."""
         ...
 
 
@@ -63,16 +60,35 @@ class Local:
 
     remote = False
 
+    def __init__(self) -> None:
+        self._under_way: Generator[tuple[Task, Result], None, None] | None = None
+
+    def __repr__(self) -> str:
+        return "Local()"
+
     def start(self, job: bytes) -> None:
         """Nothing is needed."""
 
     def close(self) -> None:
-        """Nothing was taken."""
+        """Leaves off what is under way, which its tasks' watches are given to keep.
+
+        Whoever was broken off between two results holds on to the iterator as long as
+        the exception lives, and with it the threads.
+        """
+        if self._under_way is not None:
+            self._under_way.close()
+            self._under_way = None
 
     def run(
         self, tasks: Iterable[Task], programs: list[Program], choices: list[Choice]
     ) -> Iterator[tuple[Task, Result]]:
         """Runs units; gives each with its result as it comes."""
+        self._under_way = self._run(tasks, programs, choices)
+        return self._under_way
+
+    def _run(
+        self, tasks: Iterable[Task], programs: list[Program], choices: list[Choice]
+    ) -> Generator[tuple[Task, Result], None, None]:
         waiting = list(tasks)
         for group in dict.fromkeys(task.unit.group for task in waiting):
             own = [task for task in waiting if task.unit.group == group]
@@ -99,7 +115,9 @@ class Local:
                 # What is under way is left off at the next call, and kept.
                 leaving.set()
                 for future, task in futures.items():
-                    if not future.cancel() and task.watch.save is not None:
+                    if future.cancel() or task.watch.save is None:
+                        continue
+                    if future.exception() is None:
                         task.watch.save(future.result())
                 raise
 

@@ -1,33 +1,34 @@
 """Processes of this machine that run units, each with JAX of its own."""
 
+import contextlib
+import hashlib
 import multiprocessing
 import os
+import signal
 import tempfile
-from collections.abc import Iterable, Iterator
+import threading
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
-from capsjax.sweep.executors.base import (
-    MOST_TRIES,
-    Task,
-    as_they_come,
-    brief_unit,
-    received,
-    sent,
-)
-from capsjax.sweep.job import Work
-from capsjax.sweep.program import Program
-from capsjax.sweep.strategy import Choice
-from capsjax.sweep.unit import Result
+from capsjax.sweep.executors.crew import Crew
+from capsjax.sweep.job import work_at
 
 
-class Processes:
+class Processes(Crew):
     """Processes of this machine, each with JAX of its own.
+
+    They stay, with the programs that they have compiled, until the sweep is over. A
+    unit whose process died is begun again by another one, five times at most. As
+    `multiprocessing` starts them, they read the script that started them: what it does
+    stands under `if __name__ == "__main__":`.
 
     Args:
         workers: How many.
+
+    Raises:
+        ValueError: There are to be none.
 
     Example:
         >>> import capsjax as cj
@@ -35,80 +36,77 @@ class Processes:
         Processes(2)
     """
 
-    remote = True
+    died = (BrokenProcessPool,)
 
     def __init__(self, workers: int):
+        super().__init__()
         if workers < 1:
             raise ValueError(f"workers is {workers}; expected at least 1")
         self.workers = workers
-        self._folder: Any = None
-        self._pool: ProcessPoolExecutor | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __repr__(self) -> str:
         return f"Processes({self.workers})"
 
     def start(self, job: bytes) -> None:
-        """Writes the job where the processes find it."""
-        self.close()
-        self._folder = tempfile.TemporaryDirectory(prefix="capsjax-sweep-")
-        Path(self._folder.name, "job").write_bytes(job)
+        """Writes the job where the processes find it, those that there are, too."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="capsjax-sweep-")
+        path = Path(self._folder.name, hashlib.sha256(job).hexdigest())
+        if self.job != str(path):
+            path.write_bytes(job)
+            if self.job is not None:
+                os.unlink(self.job)
+            self.job = str(path)
 
     def close(self) -> None:
-        """Ends the processes."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+        """Ends the processes, at once."""
+        super().close()
+        self.job = None
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
 
-    def run(
-        self, tasks: Iterable[Task], programs: list[Program], choices: list[Choice]
-    ) -> Iterator[tuple[Task, Result]]:
-        """Runs units; a unit whose process died is run again by another."""
-        waiting = {number: task for number, task in enumerate(tasks)}
-        tries = dict.fromkeys(waiting, 0)
-        while waiting:
-            pool = self._started()
-            futures: dict[Future[bytes], int] = {}
-            try:
-                for number, task in waiting.items():
-                    futures[pool.submit(_run, *sent(task, programs))] = number
-                for future in as_they_come(dict(futures)):
-                    number = futures[future]
-                    content = future.result()
-                    task = waiting.pop(number)
-                    yield task, received(task, programs, content)
-            except BrokenProcessPool:
-                # Nobody knows whose process it was: what has begun counts as a try.
-                for number in waiting:
-                    tries[number] += 1
-                    if tries[number] >= MOST_TRIES:
-                        raise RuntimeError(
-                            f"{brief_unit(waiting[number].unit)}: its process died "
-                            f"{MOST_TRIES} times; expected it to end; memory may be "
-                            "short: fewer workers, or a smaller strategy"
-                        ) from None
-                self._pool = None
+    def size(self) -> int:
+        return self.workers
 
-    def _started(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self.workers,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_begin,
-                initargs=(os.path.join(self._folder.name, "job"),),
-            )
-        return self._pool
+    def hire(self) -> "_Process":
+        return _Process()
 
 
-_WORK: list[Work] = []
-"""The job of this process, if it is one of `Processes`."""
+class _Process:
+    """A process: a pool of one, so that it is known who died."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        heard, self._line = context.Pipe(duplex=False)
+        self._pool = ProcessPoolExecutor(
+            1, mp_context=context, initializer=_begin, initargs=(heard,)
+        )
+        self.ready: Future[int] = self._pool.submit(os.getpid)
+        heard.close()  # the process has its own end
+
+    def submit(self, job: str, unit: str, carries: bytes | None) -> Future[bytes]:
+        return self._pool.submit(_run, job, unit, carries)
+
+    def leave(self) -> None:
+        self._line.close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin(path: str) -> None:
-    _WORK[:] = [Work(Path(path).read_bytes())]
+def _begin(line: Connection) -> None:
+    # Ctrl-C is for the process that started this one, which then hangs up.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with, args=(line,), daemon=True).start()
 
 
-def _run(unit: str, carries: bytes | None) -> bytes:
-    return _WORK[0].run(unit, carries)
+def _leave_with(line: Connection) -> None:
+    """Ends this process when the other end of the line is closed: when the process that
+    started it wants that, or is no more itself."""
+    with contextlib.suppress(EOFError, OSError):
+        line.recv_bytes()
+    os._exit(1)
+
+
+def _run(job: str, unit: str, carries: bytes | None) -> bytes:
+    return work_at(job, Path(job).read_bytes).run(unit, carries)
