@@ -3,7 +3,7 @@
     over = {
         "learning_rate": cj.axes.log(1e-4, 1e-1, 16),            a grid: these values
         "c1.features": [8, 16, 32],                              and these, every pair
-        ("batch_size", "steps"): [(32, 500), (64, 250)],         zipped: together
+        ("batch_size", "weight_decay"): [(32, 0.1), (64, 0.2)],  zipped: together
         "drop.rate": cj.axes.uniform(0, 0.5),                    drawn, `samples` times
         "momentum": cj.axes.when({"optimizer": "sgd"}, [0, 0.9]),    only there
     }
@@ -12,14 +12,14 @@ Lists are a grid: every combination is a member, in the order of nested loops, t
 axis the innermost. Ranges are drawn: each combination of the lists is there `samples`
 times, with another point of the ranges each time, drawn by chance or as a sequence of
 low discrepancy, which leaves smaller holes. An axis under a condition is there only
-where the condition holds, and does not multiply the others. Every combination is there
-once for each seed.
+where the condition holds, and does not multiply the others; under a condition on what
+is drawn it must be drawn itself. Every combination is there once for each seed.
 """
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +29,9 @@ from capsjax.graph.errors import brief, listing, nearest
 Sampler = Literal["sobol", "halton", "random"]
 Values = dict[str, Any]
 """What a member has, by axis; an axis that is not there for it is left out."""
+
+_NO_LISTS = str | Mapping | set | frozenset
+"""What may be iterated over and is no list of values: sets have no order."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +56,9 @@ class Range:
         if self.kind == "choice":
             return _at(self.values, share)
         if self.kind == "uniform":
-            return float(low + share * (high - low))
+            return float(min(low + share * (high - low), high))
         if self.kind == "log_uniform":
-            return float(low * (high / low) ** share)
+            return float(min(max(low * (high / low) ** share, low), high))
         if self.kind == "integers":
             return int(min(low + math.floor(share * (high - low + 1)), high))
         return int(min(math.floor(low * ((high + 1) / low) ** share), high))
@@ -75,7 +78,9 @@ class When:
 
     def holds(self, values: Values) -> bool:
         """Whether the condition holds for a member."""
-        return all(values.get(name) in among for name, among in self.conditions)
+        return all(
+            name in values and values[name] in among for name, among in self.conditions
+        )
 
 
 def linear(low: float, high: float, count: int) -> list[float]:
@@ -110,7 +115,11 @@ def log(low: float, high: float, count: int) -> list[float]:
     """
     _require_count(count)
     _require_positive("log", low, high)
-    return [float(f"{value:.12g}") for value in np.geomspace(low, high, count)]
+    found = [float(f"{value:.12g}") for value in np.geomspace(low, high, count)]
+    found[0] = float(low)
+    if count > 1:
+        found[-1] = float(high)
+    return found
 
 
 def uniform(low: float, high: float) -> Range:
@@ -160,6 +169,11 @@ def integers(low: int, high: int, *, log: bool = False) -> Range:
         [1, 2, 4]
     """
     _require_order("integers", low, high)
+    if low != int(low) or high != int(high):
+        raise ValueError(
+            f"cj.axes.integers: found {low} to {high}; expected whole numbers"
+        )
+    low, high = int(low), int(high)
     if log:
         _require_positive("integers", low, high)
     return Range("log_integers" if log else "integers", low, high)
@@ -176,7 +190,11 @@ def choice(values: Iterable[Any]) -> Range:
         >>> cj.axes.choice(["relu", "tanh"]).at(0.7)
         'tanh'
     """
-    values = tuple(values)
+    if isinstance(values, _NO_LISTS) or not isinstance(values, Iterable):
+        raise ValueError(
+            f"cj.axes.choice: found {brief(values)}; expected a list of values"
+        )
+    values = tuple(map(_plain, values))
     if not values:
         raise ValueError("cj.axes.choice: found no values; expected one or more")
     return Range("choice", values=values)
@@ -201,26 +219,50 @@ def when(conditions: Mapping[str, Any], axis: Any) -> When:
         >>> len(list(cj.sweep_members(over)))
         3
     """
+    if not isinstance(conditions, Mapping) or not conditions:
+        raise ValueError(
+            f"cj.axes.when: found {brief(conditions)}; expected other axes and the "
+            'values that they must have, {"optimizer": "sgd"}'
+        )
     found = tuple(
-        (name, tuple(value) if isinstance(value, list | tuple | set) else (value,))
-        for name, value in conditions.items()
+        (name, tuple(map(_plain, among if _is_list(among) else (among,))))
+        for name, among in conditions.items()
     )
     return When(found, axis)
 
 
+def _is_list(value: Any) -> bool:
+    """Whether there are several values, no single one."""
+    return isinstance(value, list | set | frozenset) or type(value) is tuple
+
+
+def _plain(value: Any) -> Any:
+    """A value, numpy's and JAX's numbers and arrays in it as Python's."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    array = hasattr(value, "tolist") and not isinstance(value, type)
+    return value.tolist() if array else value
+
+
 def _require_count(count: int) -> None:
-    if count < 1:
-        raise ValueError(f"cj.axes: found {count} values; expected 1 or more")
+    if not isinstance(count, int | np.integer) or count < 1:
+        raise ValueError(f"cj.axes: found {brief(count)} values; expected 1 or more")
 
 
 def _require_order(name: str, low: float, high: float) -> None:
-    if not low < high:
-        raise ValueError(f"cj.axes.{name}: found {low} to {high}; expected low < high")
+    finite = all(isinstance(x, Real) and math.isfinite(x) for x in (low, high))
+    if not finite or not low < high:
+        raise ValueError(
+            f"cj.axes.{name}: found {brief(low)} to {brief(high)}; expected numbers, "
+            "low < high"
+        )
 
 
 def _require_positive(name: str, low: float, high: float) -> None:
     if not (low > 0 and high > 0):
-        raise ValueError(f"cj.axes.{name}: found {low} to {high}; expected above zero")
+        raise ValueError(
+            f"cj.axes.{name}: found {brief(low)} to {brief(high)}; expected above zero"
+        )
 
 
 def _at(values: Sequence[Any], share: float) -> Any:
@@ -269,10 +311,13 @@ class Space:
 
     def _from(self, number: int, values: Values, drawn: list[str]) -> Iterator[Any]:
         if number == len(self.ordered):
-            yield dict(values), list(drawn)
+            yield self.in_turn(values), list(drawn)
             return
         names, condition, axis = self.ordered[number]
-        if condition is not None and not condition.holds(values):
+        asked = condition.conditions if condition is not None else ()
+        # What is drawn is not known yet: a range under a condition on it may be there.
+        known = tuple(each for each in asked if each[0] not in drawn)
+        if not When(known, axis).holds(values):
             yield from self._from(number + 1, values, drawn)
         elif isinstance(axis, Range):
             yield from self._from(number + 1, values, [*drawn, names[0]])
@@ -292,7 +337,11 @@ class Space:
                     drawn = isinstance(axis, Range)
                     own = (axis.at(share),) if drawn else _at(axis, share)
                     values |= dict(zip(names, own, strict=True))
-            yield {name: values[name] for name in self.names if name in values}
+            yield self.in_turn(values)
+
+    def in_turn(self, values: Values) -> Values:
+        """Values in the order of the axes, whichever were decided first."""
+        return {name: values[name] for name in self.names if name in values}
 
     @property
     def ordered(self) -> list[Any]:
@@ -348,8 +397,25 @@ def space_of(over: Over) -> Space:
                     f"no other axis; {nearest(name, set(names) - set(own), 'add it')}"
                 )
     made = Space(tuple(axes))
-    list(itertools.islice(made.combinations(), 1))  # conditions in a circle
+    for own, condition, _ in made.ordered:  # raises where they go in a circle
+        for name, among in condition.conditions if condition is not None else ():
+            _require_possible(own[0], name, among, made.axis(name))
     return made
+
+
+def _require_possible(own: str, name: str, among: tuple[Any, ...], axis: Any) -> None:
+    """Raises where a condition asks for a value that an axis never has."""
+    if isinstance(axis, Range) and axis.kind != "choice":
+        return
+    values = axis.values if isinstance(axis, Range) else axis
+    for value in among:
+        if value not in values:
+            texts = [each for each in values if isinstance(each, str)]
+            cure = nearest(value, texts, "add it, or leave it out")
+            raise ValueError(
+                f"over, {own!r}: found a condition on {name!r} being {brief(value)}; "
+                f"expected one of its values, {listing(map(brief, values))}; {cure}"
+            )
 
 
 def _axis(key: Any, given: Any) -> tuple[tuple[str, ...], When | None, Any]:
@@ -364,20 +430,21 @@ def _axis(key: Any, given: Any) -> tuple[tuple[str, ...], When | None, Any]:
         if len(names) > 1:
             raise ValueError(f"{place}: found a range; expected tuples of values")
         return names, condition, axis
-    if hasattr(axis, "tolist"):
-        axis = axis.tolist()
-    if isinstance(axis, str | Mapping) or not isinstance(axis, Iterable):
+    axis = _plain(axis)
+    # Iterators are empty at the second time, and an optimizer of optax is a tuple.
+    other = isinstance(axis, _NO_LISTS | Iterator) or hasattr(axis, "_fields")
+    if other or not isinstance(axis, Iterable):
         raise ValueError(
             f"{place}: found {brief(axis)}; expected a list of values, or a range, "
             "such as cj.axes.uniform(0, 1)"
         )
-    values = [x.item() if isinstance(x, np.generic) else x for x in axis]
+    values = list(map(_plain, axis))
     if not values:
         raise ValueError(f"{place}: found no values; expected one or more")
-    if len(names) == 1:
+    if not isinstance(key, tuple):
         return names, condition, tuple((value,) for value in values)
     for value in values:
-        if not isinstance(value, Sequence) or len(value) != len(names):
+        if not isinstance(value, list | tuple) or len(value) != len(names):
             raise ValueError(
                 f"{place}: found {brief(value)}; expected {len(names)} values, one for "
                 "each of the names that are swept together"
@@ -402,8 +469,8 @@ def sweep_members(
             "random".
         sample_seed: Decides what is drawn.
 
-    Yields:
-        Values by name.
+    Returns:
+        Values by name, one member after the other.
 
     Raises:
         ValueError: As for `cj.sweep`.
@@ -416,34 +483,57 @@ def sweep_members(
         (8, ['b1', 'learning_rate'])
     """
     space = space_of(over)
-    combinations = list(space.combinations())
     ranges = space.ranges
     if not ranges:
         if samples is not None:
             raise ValueError(
-                f"found samples={samples} without a range to draw from; expected one, "
-                "such as cj.axes.log_uniform(1e-4, 1e-1), or no samples"
+                f"found samples={brief(samples)} without a range to draw from; "
+                "expected one, such as cj.axes.log_uniform(1e-4, 1e-1), or no samples"
             )
-        yield from (values for values, _ in combinations)
-        return
-    if samples is None or samples < 1:
+        return (values for values, _ in space.combinations())
+    if not isinstance(samples, int | np.integer) or samples < 1:
         raise ValueError(
-            f"found samples={samples} with {listing(map(brief, ranges))} to draw from; "
-            "expected how many points to draw, samples=64"
+            f"found samples={brief(samples)} with {listing(map(brief, ranges))} to "
+            "draw from; expected how many points to draw, samples=64"
         )
-    drawing = [drawn for _, drawn in combinations]
-    count = sum(samples if drawn else 1 for drawn in drawing)
-    points = iter(shares(len(ranges), count, sampler, sample_seed))
-    column = {name: number for number, name in enumerate(ranges)}
+    _require_drawn(space)
+    drawing = list(space.combinations())
+    samples = int(samples)
+    count = sum(samples if drawn else 1 for _, drawn in drawing)
+    points = shares(len(ranges), count, sampler, sample_seed)
+    return _drawn(space, drawing, samples, points)
+
+
+def _require_drawn(space: Space) -> None:
+    """Raises where lists stand under conditions on ranges."""
+    for names, condition, axis in space.axes:
+        asked = dict(condition.conditions) if condition is not None else {}
+        of_ranges = [name for name in asked if name in space.ranges]
+        if of_ranges and not isinstance(axis, Range):
+            raise ValueError(
+                f"over, {names[0]!r}: found a list of values under a condition on "
+                f"{of_ranges[0]!r}, which is drawn; expected a range, such as "
+                "cj.axes.choice([...])"
+            )
+
+
+def _drawn(
+    space: Space,
+    combinations: Iterable[tuple[Values, list[str]]],
+    samples: int,
+    points: np.ndarray,
+) -> Iterator[Values]:
+    """Members of combinations of the lists, with points of the ranges."""
+    column = {name: number for number, name in enumerate(space.ranges)}
+    waiting = iter(points)
     for values, drawn in combinations:
         for _ in range(samples if drawn else 1):
-            point = next(points)
-            own = {name: ranges[name].at(point[column[name]]) for name in drawn}
-            yield {
-                name: {**values, **own}[name]
-                for name in space.names
-                if name in values or name in own
-            }
+            point, own = next(waiting), dict(values)
+            for names, condition, axis in space.ordered:
+                name = names[0]
+                if name in drawn and (condition is None or condition.holds(own)):
+                    own[name] = axis.at(point[column[name]])
+            yield space.in_turn(own)
 
 
 def shares(axes: int, count: int, sampler: Sampler, seed: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from capsjax.compiler import Network
 from capsjax.compiler.batch import require_loss
 from capsjax.compiler.jit import jit
+from capsjax.graph.errors import brief
 from capsjax.training import metrics
 from capsjax.training.data import Data, Split
 from capsjax.training.dataset import (
@@ -63,9 +64,10 @@ def fit(
             name, rows along the first axis.
         validation: Examples to measure on after each epoch; the test set, if `data`
             has one.
-        optimizer: An optimizer of optax, such as `optax.adam(1e-3)`, which is the one
-            if left out; or what makes one of its settings: `optax.adamw`, a function
-            of your own, or a declaration, `{"kind": "adamw", "learning_rate": 1e-3}`.
+        optimizer: An optimizer of optax, such as `optax.adam(1e-3)`; or what makes one
+            of its settings: `optax.adamw`, a function of your own, or a declaration,
+            `{"kind": "adamw", "learning_rate": 1e-3}`, or its name. "adam", with that
+            learning rate, if left out.
         settings: Numbers by name that are given to the program in place of being built
             into it: of what makes the optimizer, `{"learning_rate": 1e-3}`, and traced
             ones of the network, `{"drop.rate": 0.2}`. `cj.sweep` gives them so: a run
@@ -99,14 +101,12 @@ def fit(
         >>> bool(run.history["validation_accuracy"].iloc[-1] > 0.9)
         True
     """
-    import optax  # here: it adds a quarter to the time of `import jax`
-
     return fit_by(
         lambda function: jit(function, donate_argnums=0),
         net,
         data,
         validation=validation,
-        optimizer=optax.adam(1e-3) if optimizer is None else optimizer,
+        optimizer=optimizer,
         settings=settings,
         epochs=epochs,
         steps=steps,
@@ -183,9 +183,13 @@ def fit_by(
 
 
 def check_lengths(graph: Any, **lengths: int | None) -> None:
-    """Raises `ValueError` where a number of epochs, steps or examples is below one."""
+    """Raises `ValueError` where a number of epochs, steps or examples is no such."""
     for name, value in lengths.items():
-        if value is not None and value < 1:
+        if value is None:
+            continue
+        if not isinstance(value, int | np.integer):
+            raise ValueError(f"{name} is {brief(value)}; expected a whole number")
+        if value < 1:
             raise ValueError(f"{name} is {value}; expected at least 1")
     require_loss(graph)
 

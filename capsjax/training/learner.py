@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from capsjax.compiler import Network
-from capsjax.graph.errors import listing, nearest
+from capsjax.graph.errors import brief, listing, nearest
 from capsjax.training import metrics
 from capsjax.training.optimizers import Optimizer
 from capsjax.training.step import optimizer_step
@@ -28,11 +28,19 @@ from capsjax.training.step import optimizer_step
 Carry = dict[str, Any]
 Given = dict[str, dict[str, Any]]
 NOTHING: Given = {"net": {}, "optimizer": {}}
+_HEAD = "optimizer."
 
 
 def number(value: float) -> np.ndarray:
     """A number as programs are given it: in JAX's default float."""
     return np.asarray(value, jnp.result_type(float))
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is one real number, of Python, numpy or JAX."""
+    dtype = np.asarray(value).dtype
+    kinds = (jnp.integer, jnp.floating)
+    return np.ndim(value) == 0 and any(jnp.issubdtype(dtype, kind) for kind in kinds)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,23 +58,52 @@ class Learner:
     def given(self, settings: Mapping[str, Any]) -> Given:
         """Settings by name, parted into the network's and the optimizer's.
 
+        Args:
+            settings: Numbers by name; `optimizer.NAME` is always the optimizer's.
+
         Raises:
-            ValueError: A name is neither's.
+            ValueError: A name is neither's, or both's; or a value is no number.
         """
-        net, optimizer = self.net.settings, self.optimizer.settings
         found: Given = {"net": {}, "optimizer": {}}
         for name, value in settings.items():
-            if name not in net and name not in optimizer:
-                known = [*net, *optimizer]
-                cure = nearest(name, known, "compile the network with traced=[...]")
+            part = self._part(name)
+            own = name.removeprefix(_HEAD) if part == "optimizer" else name
+            if own in found[part]:
                 raise ValueError(
-                    f"found the setting {name!r}; expected a setting of the optimizer "
-                    f"{self.optimizer.name}, or a traced one of network "
-                    f"{self.net.graph.name!r}: {listing(known) or 'there is none'}; "
-                    f"{cure}"
+                    f"found the settings {own!r} and {_HEAD + own!r}, which are one; "
+                    "expected one of them"
                 )
-            found["net" if name in net else "optimizer"][name] = value
+            if not _is_number(value):
+                raise ValueError(
+                    f"setting {name!r}: found {brief(value)}; expected a number; what "
+                    "is none is built into the graph or the optimizer"
+                )
+            found[part][own] = value
         return found
+
+    def _part(self, name: str) -> str:
+        """Whose a setting is."""
+        net, own, of = self.net.settings, self.optimizer.settings, self.optimizer.name
+        of_optimizer = name in own or name.removeprefix(_HEAD) in own
+        if name in net and name in own:
+            raise ValueError(
+                f"found the setting {name!r}, which is one of the optimizer {of} and a "
+                f"traced one of network {self.net.graph.name!r}; expected one of them; "
+                f"cure: {_HEAD}{name} for the optimizer's, or trace the other under "
+                "another name"
+            )
+        if name in net or of_optimizer:
+            return "net" if name in net else "optimizer"
+        known = [*net, *own]
+        cure = nearest(name, known, "compile the network with traced=[...]")
+        if not own:
+            cure += "; an optimizer has its settings built in: give what makes one, "
+            cure += "optimizer=optax.adam"
+        raise ValueError(
+            f"found the setting {name!r}; expected a setting of the optimizer {of}, or "
+            f"a traced one of network {self.net.graph.name!r}: "
+            f"{listing(known) or 'there is none'}; {cure}"
+        )
 
     def require_settings(self, given: Given) -> None:
         """Raises `ValueError` where the optimizer lacks a setting."""
@@ -144,5 +181,5 @@ class Learner:
         net, settings = self.net, given["net"]
         params, state = carry["params"], carry["state"]
         losses, outputs = net.examples(params, state, batch, settings=settings)
-        own = metrics.of_examples(net, losses, outputs, batch, weights)
+        own = metrics.of_examples(net, losses, outputs, batch, weights, settings)
         return {name: sums[name] + own[name] for name in own}

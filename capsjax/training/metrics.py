@@ -4,14 +4,18 @@ A network of one output has `loss` and, if its loss is over classes, `accuracy`.
 several outputs each has its `NAME_accuracy` and, in evaluation, its `NAME_loss`.
 """
 
+import types
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from capsjax.compiler import Network
+from capsjax.graph.traced import bind
 
 Sums = dict[str, jax.Array]
+NONE: Mapping[str, Any] = types.MappingProxyType({})
 
 
 def zero(net: Network, *, evaluation: bool = False) -> Sums:
@@ -40,7 +44,12 @@ def of_step(net: Network, loss: jax.Array, outputs: Any, batch: Any) -> Sums:
 
 
 def of_examples(
-    net: Network, losses: Any, outputs: Any, batch: Any, weights: jax.Array
+    net: Network,
+    losses: Any,
+    outputs: Any,
+    batch: Any,
+    weights: jax.Array,
+    settings: Mapping[str, Any] = NONE,
 ) -> Sums:
     """Sums over a batch of an evaluation.
 
@@ -50,16 +59,26 @@ def of_examples(
         outputs: Y by output name, shape [B, ...].
         batch: Inputs and targets by name.
         weights: 1 for examples that count, 0 for those that fill up the batch, [B].
+        settings: Traced settings of the network by name, losses' weights among them.
 
     Returns:
         The sum of each metric over the examples that count.
     """
     own = {name: jnp.sum(each * weights) for name, each in losses.items()}
-    total = sum(loss.weight * own[output] for output, loss in net.graph.losses)
+    factors = _factors(net, settings)
+    total = sum(factors[output] * own[output] for output, _ in net.graph.losses)
     found = {"loss": jnp.asarray(total)}
     if len(net.graph.losses) > 1:
         found |= {f"{name}_loss": each for name, each in own.items()}
     return found | _accuracies(net, outputs, batch, weights)
+
+
+def _factors(net: Network, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights of the losses by output: as given, or else as declared."""
+    if net.traced is None:
+        return {output: loss.weight for output, loss in net.graph.losses}
+    losses = bind(net.traced.typed, settings).losses
+    return {each.output: each.loss.weight for each in losses}
 
 
 def _accuracies(net: Network, outputs: Any, batch: Any, weights: jax.Array) -> Sums:

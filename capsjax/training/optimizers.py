@@ -15,13 +15,13 @@ setting of a schedule is called `learning_rate.peak`.
 
 import dataclasses
 import inspect
-import json
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from capsjax.graph.errors import brief, listing, nearest
 from capsjax.training import schedules
@@ -74,15 +74,20 @@ class Optimizer:
     def __call__(self, settings: Settings = NO_SETTINGS) -> Any:
         """The optimizer with these settings in place of those that it has.
 
-        Real numbers that are traced become weakly typed, as Python's are.
+        Real numbers that are arrays become weakly typed, as Python's are.
         """
         own = {name: weak(value) for name, value in settings.items()}
         return self.make(**{**self.given, **own})
 
     def having(self, settings: Settings) -> "Optimizer":
-        """The same with settings built in."""
-        given = {**self.given, **settings}
-        return dataclasses.replace(self, given=given)
+        """The same with settings built in.
+
+        Raises:
+            ValueError: A setting does not fit what is declared.
+        """
+        if self.document is None or not settings:
+            return dataclasses.replace(self, given={**self.given, **settings})
+        return _declared(_document(self.document, settings))
 
     @property
     def missing(self) -> list[str]:
@@ -95,8 +100,9 @@ class Optimizer:
 
 
 def weak(value: Any) -> Any:
-    """A traced real number as what a Python number would be: weakly typed."""
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
+    """A real number, traced or not, as a Python number would be: weakly typed."""
+    array = isinstance(value, jax.Array | np.ndarray)
+    if array and jnp.issubdtype(value.dtype, jnp.floating):
         return jnp.full_like(0.0, value)
     return value
 
@@ -146,10 +152,16 @@ def _factory(make: Callable[..., Any]) -> Optimizer:
     return Optimizer(name, make, names, {})
 
 
-def _declared(document: Mapping[str, Any]) -> Optimizer:
+_RATE = "learning_rate"
+_HEAD = f"{_RATE}."
+"""Begins the names of a schedule's settings."""
+
+
+def _declared(given: Mapping[str, Any]) -> Optimizer:
     """A factory from its declaration."""
     import optax
 
+    document = _plain(given)
     kind = document.get("kind")
     if kind not in OPTIMIZERS:
         cure = nearest(kind, OPTIMIZERS, "name one of them")
@@ -157,83 +169,114 @@ def _declared(document: Mapping[str, Any]) -> Optimizer:
             f"optimizer: found the kind {brief(kind)}; expected one of "
             f"{', '.join(OPTIMIZERS)}; {cure}"
         )
-    function = getattr(optax, str(kind))
-    known = [*_numbers(function), CLIP]
-    values = {"learning_rate": 1e-3, **document}
-    del values["kind"]
-    _check(f"optimizer {kind}", values, known)
-    schedule, flat = None, {k: v for k, v in values.items() if k != "learning_rate"}
-    rate = values["learning_rate"]
-    names = [name for name in known if name != "learning_rate"]
+    function = getattr(optax, kind)
+    own = {name: value for name, value in document.items() if name != "kind"}
+    rate = own.pop(_RATE, 1e-3)
+    known = {**_settings(function), CLIP: None}
+    _check(f"optimizer {kind}", own, known, more=[_RATE])
     if isinstance(rate, Mapping):
-        schedule = _schedule(f"optimizer {kind}: learning_rate", rate)
-        parameters = inspect.signature(schedule).parameters
-        flat |= {f"learning_rate.{k}": v for k, v in rate.items() if k != "kind"}
-        names += [f"learning_rate.{name}" for name in parameters]
+        schedule = _schedule(f"optimizer {kind}: {_RATE}", rate)
+        names = [_HEAD + name for name in inspect.signature(schedule).parameters]
+        own |= {_HEAD + name: rate[name] for name in rate if name != "kind"}
     else:
-        flat["learning_rate"] = rate
-        names.append("learning_rate")
+        if not _is_number(rate):
+            raise ValueError(
+                f"optimizer {kind}, {_RATE}: found {brief(rate)}; expected a number or "
+                'a schedule, such as {"kind": "cosine", "peak": 0.1, "steps": 500}'
+            )
+        schedule, names = None, [_RATE]
+        own[_RATE] = rate
 
     def make(**settings: Any) -> Any:
         clip = settings.pop(CLIP, None)
-        head = "learning_rate."
-        own = {k: v for k, v in settings.items() if not k.startswith(head)}
         if schedule is not None:
-            rest = {
-                k.removeprefix(head): v for k, v in settings.items() if k not in own
-            }
-            own["learning_rate"] = schedule(**rest)
-        made = function(**own)
+            of_schedule = [name for name in settings if name.startswith(_HEAD)]
+            rates = {n.removeprefix(_HEAD): settings.pop(n) for n in of_schedule}
+            settings[_RATE] = schedule(**rates)
+        made = function(**settings)
         if clip is None:
             return made
         return optax.chain(optax.clip_by_global_norm(clip), made)
 
-    text = json.loads(json.dumps(document))
-    return Optimizer(str(kind), make, tuple(names), flat, text)
+    return Optimizer(kind, make, (*known, *names), own, document)
+
+
+def _document(document: Settings, settings: Settings) -> dict[str, Any]:
+    """A declaration with other settings by name, those of its schedule among them."""
+    made = dict(document)
+    for name, value in settings.items():
+        if name.startswith(_HEAD) and isinstance(made.get(_RATE), Mapping):
+            made[_RATE] = {**made[_RATE], name.removeprefix(_HEAD): value}
+        else:
+            made[name] = value
+    return made
+
+
+def _plain(value: Any) -> Any:
+    """A declaration as plain data: numpy's numbers as Python's, each table a dict."""
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _schedule(place: str, rate: Mapping[str, Any]) -> Callable[..., Any]:
     kind = rate.get("kind")
-    if kind not in SCHEDULES:
+    if not isinstance(kind, str) or kind not in SCHEDULES:
         cure = nearest(kind, SCHEDULES, "name one of them")
         raise ValueError(
             f"{place}: found the kind {brief(kind)}; expected a number, or a schedule: "
             f"{', '.join(SCHEDULES)}; {cure}"
         )
-    schedule = SCHEDULES[str(kind)]
+    schedule = SCHEDULES[kind]
     parameters = inspect.signature(schedule).parameters
     values = {name: value for name, value in rate.items() if name != "kind"}
-    _check(f"{place}, {kind}", values, list(parameters))
-    needed = [n for n, x in parameters.items() if x.default is x.empty]
+    empty = inspect.Parameter.empty
+    known = {n: 0.0 if x.default is empty else x.default for n, x in parameters.items()}
+    _check(f"{place}, {kind}", values, known)
+    needed = [name for name, x in parameters.items() if x.default is empty]
     missing = [name for name in needed if name not in values]
     if missing:
         raise ValueError(f"{place}, {kind}: found no {listing(missing)}; expected one")
     return schedule
 
 
-def _numbers(function: Callable[..., Any]) -> Iterator[str]:
-    """Parameters of an optimizer of optax that plain data can give."""
+_NUMBERS_IF_ANY = ("momentum", "weight_decay_rate")
+"""Settings of optax that are numbers, or None, which is the default."""
+
+
+def _settings(function: Callable[..., Any]) -> dict[str, Any]:
+    """Settings of an optimizer of optax that plain data can give, with defaults."""
+    found = {}
     for name, each in inspect.signature(function).parameters.items():
-        optional = each.default is None and name in ("momentum", "clipping_threshold")
-        if optional or isinstance(each.default, int | float) or name == "learning_rate":
-            yield name
+        optional = each.default is None and name in _NUMBERS_IF_ANY
+        if name != _RATE and (optional or isinstance(each.default, int | float)):
+            found[name] = each.default
+    return found
 
 
-def _check(place: str, values: Mapping[str, Any], known: list[str]) -> None:
+def _check(
+    place: str, values: Settings, known: Settings, more: Sequence[str] = ()
+) -> None:
+    """Raises where a setting is unknown, or of another type than its default."""
     for name, value in values.items():
         if name not in known:
-            cure = nearest(name, known, "leave it out")
+            names = [*more, *known]
+            cure = nearest(name, names, "leave it out")
             raise ValueError(
                 f"{place}: found the setting {brief(name)}; expected some of "
-                f"{listing(known)}; {cure}"
+                f"{listing(names)}; {cure}"
             )
-        if name != "learning_rate" and not isinstance(value, bool | int | float | None):
+        default = known[name]
+        fits, expected = _is_number(value), "a number"
+        if isinstance(default, bool):
+            fits, expected = isinstance(value, bool), "true or false"
+        elif default is None:
+            fits, expected = fits or value is None, "a number, or null"
+        if not fits:
             raise ValueError(
-                f"{place}, {name}: found {brief(value)}; expected a number, or true or "
-                "false"
+                f"{place}, {name}: found {brief(value)}; expected {expected}"
             )
-        if name == "learning_rate" and not isinstance(value, int | float | Mapping):
-            raise ValueError(
-                f"{place}, {name}: found {brief(value)}; expected a number or a "
-                'schedule, such as {"kind": "cosine", "peak": 0.1, "steps": 500}'
-            )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

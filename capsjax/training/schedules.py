@@ -127,5 +127,6 @@ def cosine(
 
 
 def _share(t: Any, steps: Any) -> Any:
-    """How much of the way is behind, in [0, 1]."""
-    return jnp.clip(t, 0, steps) / steps
+    """How much of the way is behind, in [0, 1]; a way of no steps is behind at once."""
+    length = jnp.where(jnp.asarray(steps) > 0, steps, 1)
+    return jnp.where(t < steps, jnp.maximum(t, 0) / length, 1)

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import capsjax as cj
-from capsjax.training import dataset, learner, metrics
+from capsjax.training import dataset, learner, metrics, optimizers
 from capsjax.training.data import Split
 
 
@@ -214,3 +214,215 @@ def test_a_bar_is_shown_when_asked_for(capsys):
     assert "validation" not in shown.err and "accuracy=" in shown.err
     cj.fit(classifier(), examples(), epochs=1, progress=False)
     assert capsys.readouterr().err == ""
+
+
+# Settings that are given, steps, what makes the optimizer.
+
+
+def dropping():
+    """A network whose dropout rate and loss weight are given at the call."""
+    x = cj.input("x", (4,))
+    d = cj.capsule("d", cj.identity(x), cap=cj.caps.dropout(0.25), bias=None)
+    y = cj.capsule("y", cj.matmul(d, 3), cap="softmax")
+    return cj.graph(y, name="tiny", losses={"y": "cross_entropy"})
+
+
+RATES = {"d.rate": 0.4, "y.loss.weight": 0.5, "learning_rate": 0.05, "b1": 0.8}
+
+
+def given(**more):
+    net = cj.compile(dropping(), traced=["d.rate", "y.loss.weight"])
+    wide = {**examples(), "x": examples()["x"].astype(np.float64)}
+    more = {"settings": RATES, "optimizer": "adamw", **more}
+    return cj.fit(net, wide, validation=wide, epochs=2, progress=False, **more)
+
+
+def test_given_settings_are_those_built_in():
+    """Of the graph and of the optimizer, in training and in evaluation."""
+    graph = {name: RATES[name] for name in ("d.rate", "y.loss.weight")}
+    net = cj.compile(cj.with_settings(dropping(), graph))
+    wide = {**examples(), "x": examples()["x"].astype(np.float64)}
+    optimizer = {"kind": "adamw", "learning_rate": 0.05, "b1": 0.8}
+    baked = cj.fit(
+        net, wide, validation=wide, optimizer=optimizer, epochs=2, progress=False
+    )
+    run = given()
+    # Not to the last digit: XLA folds what is built in.
+    for one, two in zip(leaves(run), leaves(baked), strict=True):
+        assert one.dtype == np.float64
+        np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
+    metrics = [name for name in run.history if name != "seconds"]
+    np.testing.assert_allclose(
+        run.history[metrics], baked.history[metrics], rtol=1e-12, atol=1e-12
+    )
+    prefixed = {f"optimizer.{n}": RATES[n] for n in ("learning_rate", "b1")}
+    again = given(settings={**graph, **prefixed})
+    for one, two in zip(leaves(run), leaves(again), strict=True):
+        np.testing.assert_array_equal(one, two)  # one program, to the bit
+
+
+def test_the_default_optimizer_takes_settings():
+    """Adam, as of a sweep, of which a run with the same settings is a member."""
+    run = cj.fit(classifier(), examples(), epochs=1, progress=False)
+    rate = {"learning_rate": 1e-3}
+    same = cj.fit(classifier(), examples(), settings=rate, epochs=1, progress=False)
+    adam = optax.adam(1e-3)
+    plain = cj.fit(classifier(), examples(), optimizer=adam, epochs=1, progress=False)
+    for one, two, three in zip(leaves(run), leaves(same), leaves(plain), strict=True):
+        # As given, the number is an argument: the products are ordered otherwise.
+        np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-7)
+        np.testing.assert_array_equal(one, three)
+
+
+def test_steps_in_place_of_epochs():
+    """50 examples in batches of 10: steps of a part of an epoch are its first ones."""
+    runs, states = {}, {}
+    for given in ({"steps": 7}, {"steps": 10}, {"epochs": 2}):
+        seen = []
+
+        def keep(step, params, state, seen=seen):
+            seen.append(jax.tree.map(np.array, params))
+
+        more: dict[str, Any] = {**given, "batch_size": 10, "trace": keep}
+        name = next(iter(given.values()))
+        runs[name] = cj.fit(classifier(), examples(), progress=False, **more)
+        states[name] = seen
+    assert [len(seen) for seen in states.values()] == [8, 11, 11]
+    jax.tree.map(np.testing.assert_array_equal, states[10], states[2])
+    jax.tree.map(np.testing.assert_array_equal, states[7], states[2][:8])
+    seven, ten, two = (run.history for run in runs.values())
+    assert list(seven["epoch"]) == list(ten["epoch"]) == [1, 2]
+    columns = ["loss", "accuracy"]
+    np.testing.assert_array_equal(ten[columns], two[columns])
+    np.testing.assert_array_equal(seven[columns].iloc[0], two[columns].iloc[0])
+    # The last row is of its own two steps' examples, in the order of the epoch.
+    batches = dataset.permutation(50, 10, seed=0, epoch=2)[:2]
+    losses = [
+        classifier().loss(params, {}, {n: a[i] for n, a in examples().items()})[0]
+        for params, i in zip(states[7][5:7], batches, strict=True)
+    ]
+    np.testing.assert_allclose(seven["loss"].iloc[1], np.mean(losses), rtol=1e-6)
+
+
+def test_initial_scale_is_a_factor_of_initial_weights():
+    still = {"optimizer": optax.sgd(0.0), "epochs": 1, "progress": False}
+    one = cj.fit(classifier(), examples(), **still)
+    two = cj.fit(classifier(), examples(), initial_scale=3.0, **still)
+    for name, capsule in one.params.items():
+        for key, weight in capsule["W"].items():
+            np.testing.assert_allclose(two.params[name]["W"][key], 3 * weight)
+
+
+def test_optimizers_by_name_by_declaration_and_by_function():
+    """One program each way, so equal to the bit."""
+    ways = ["sgd", {"kind": "sgd", "learning_rate": 0.5}, optax.sgd]
+    runs = [
+        cj.fit(
+            classifier(),
+            examples(),
+            optimizer=way,
+            settings={"learning_rate": 0.01},
+            steps=1,
+            progress=False,
+        )
+        for way in ways
+    ]
+    first, *others = [np.concatenate(leaves(run)) for run in runs]
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+
+
+def test_one_trace_for_all_numbers(monkeypatch):
+    """The step is compiled for the numbers' types, not for what they are."""
+    net, traces = classifier(), []
+    step = learner.Learner(net, optimizers.optimizer_of("adam")).step
+    batch = {name: array[:5] for name, array in examples().items()}
+
+    def counted(carry, number):
+        traces.append(1)
+        numbers = {"net": {}, "optimizer": {"learning_rate": number}}
+        return step(carry, batch, numbers)
+
+    start = learner.Learner(net, optimizers.optimizer_of("adam")).initial(0)
+    jitted = jax.jit(counted)
+    for rate in (0.1, 0.2):
+        jitted.trace(start, learner.number(rate))
+    assert len(traces) == 1
+
+
+SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown": (
+        {"settings": {"learning_rat": 0.1}},
+        "found the setting 'learning_rat'; expected a setting of the optimizer sgd, or "
+        "a traced one of network 'tiny': momentum, nesterov, clip_norm, learning_rate; "
+        "did you mean 'learning_rate'?",
+    ),
+    "not traced": (
+        {"settings": {"y.loss.weight": 0.1}},
+        "found the setting 'y.loss.weight'; expected a setting of the optimizer sgd, "
+        "or a traced one of network 'tiny': momentum, nesterov, clip_norm, "
+        "learning_rate; compile the network with traced=[...]",
+    ),
+    "of an optimizer that is made": (
+        {"optimizer": optax.sgd(0.1), "settings": {"learning_rate": 0.1}},
+        "found the setting 'learning_rate'; expected a setting of the optimizer "
+        "GradientTransformationExtraArgs, or a traced one of network 'tiny': there is "
+        "none; compile the network with traced=[...]; an optimizer has its settings "
+        "built in: give what makes one, optimizer=optax.adam",
+    ),
+    "twice": (
+        {"settings": {"momentum": 0.1, "optimizer.momentum": 0.2}},
+        "found the settings 'momentum' and 'optimizer.momentum', which are one; "
+        "expected one of them",
+    ),
+    "true": (
+        {"settings": {"nesterov": True}},
+        "setting 'nesterov': found True; expected a number; what is none is built into "
+        "the graph or the optimizer",
+    ),
+    "text": (
+        {"settings": {"momentum": "0.9"}},
+        "setting 'momentum': found '0.9'; expected a number; what is none is built "
+        "into the graph or the optimizer",
+    ),
+    "several": (
+        {"settings": {"momentum": [0.8, 0.9]}},
+        "setting 'momentum': found [0.8, 0.9]; expected a number; what is none is "
+        "built into the graph or the optimizer",
+    ),
+    "missing": (
+        {"optimizer": optax.adamw},
+        "optimizer adamw: found no learning_rate; expected a number for it among the "
+        "settings",
+    ),
+    "steps": ({"steps": 0}, "steps is 0; expected at least 1"),
+    "part of a step": ({"steps": 2.5}, "steps is 2.5; expected a whole number"),
+    "part of an epoch": ({"epochs": 0.5}, "epochs is 0.5; expected a whole number"),
+}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_the_whole_text_of_an_error_of_settings(case):
+    more, text = SETTINGS[case]
+    with pytest.raises(ValueError) as caught:
+        more = {"optimizer": "sgd", "progress": False, **more}
+        cj.fit(classifier(), examples(), **more)
+    assert str(caught.value) == text
+
+
+def test_a_setting_of_both_the_network_and_the_optimizer():
+    net = cj.compile(dropping(), traced={"b1": ["d.rate"]})
+    with pytest.raises(ValueError) as caught:
+        cj.fit(net, examples(), settings={"b1": 0.5}, progress=False)
+    assert str(caught.value) == (
+        "found the setting 'b1', which is one of the optimizer adam and a traced one "
+        "of network 'tiny'; expected one of them; cure: optimizer.b1 for the "
+        "optimizer's, or trace the other under another name"
+    )
+
+
+def test_numbers_of_numpy_and_jax_are_numbers():
+    own = learner.Learner(classifier(), optimizers.optimizer_of("adam"))
+    values = {"learning_rate": np.float32(0.1), "b1": jnp.float32(0.9), "eps": 1}
+    values["b2"] = np.asarray(0.99)
+    assert own.given(values)["optimizer"] == values
