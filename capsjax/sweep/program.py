@@ -32,7 +32,10 @@ from capsjax.training import metrics
 from capsjax.training.dataset import Arrays, covering, take
 from capsjax.training.learner import Carry, Given, Learner
 
-_ORDER_BYTES = 2**24
+_ORDER_BYTES = 2**22
+"""Of a call's examples, by index: they are copied at each call, also where it ends
+early, and lanes of several seeds have their own."""
+
 _MOST_BEGUN = 16
 _EVALUATED = 4
 """Examples of an evaluation's batch, in those of a step."""
@@ -119,7 +122,7 @@ class Program:
         @functools.lru_cache(maxsize=_MOST_BEGUN)
         def begun(seed: int, scale: float) -> Carry:
             carry = self.learner.initial(seed, self._no_numbers, scale)
-            carry |= {"steps": jnp.int32(0), "faulty": jnp.int32(0)}
+            carry |= {"steps": np.int32(0), "faulty": np.int32(0)}
             # On the host: what is on the device, programs are given to keep.
             return jax.device_get(carry)
 
@@ -336,8 +339,9 @@ class Compiled:
         Lanes for which there is no member repeat the last one.
         """
         if self.width == 1:
-            carry = jax.tree.map(functools.partial(jnp.array, copy=True), carries[0])
-            return carry, self.place(1, given[0])
+            # Copies, since the program keeps them; NumPy's, which compile nothing.
+            carry = jax.tree.map(np.array, carries[0])
+            return self.place(0, carry), self.place(1, given[0])
         rest = self.width - len(carries)
         carries = [*carries, *[carries[-1]] * rest]
         given = [*given, *[given[-1]] * rest]

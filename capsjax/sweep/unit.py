@@ -152,7 +152,7 @@ def run_unit(
         count = max(1, min(int(compiled.pace[0] * _AT_ONCE_S), most))
         order, ends = _feeds(compiled, unit, block, block + count)
         carry, rows = compiled.run(
-            carry, given, compiled.data, order, ends, jax.numpy.int32(count)
+            carry, given, compiled.data, order, ends, np.int32(count)
         )
         rows = jax.device_get(rows)
         last = [n for n in range(count) if (block + n + 1) % lengths.row == 0]
@@ -189,7 +189,7 @@ def run_block(compiled: Compiled, unit: Unit) -> Any:
     carries = [carry] * len(unit.members)
     stacked, given = compiled.stack(carries, [m.given for m in unit.members])
     order, ends = _feeds(compiled, unit, 0, 1)
-    return compiled.run(stacked, given, compiled.data, order, ends, jax.numpy.int32(1))
+    return compiled.run(stacked, given, compiled.data, order, ends, np.int32(1))
 
 
 def _feeds(compiled: Compiled, unit: Unit, start: int, stop: int) -> tuple[Any, Any]:
