@@ -139,8 +139,8 @@ def test_another_sweep_is_not_overwritten(finished):
     result = call("linear.json", "other.toml", "--out", str(finished))
     assert result.exit_code == 1
     assert result.stderr == (
-        f"capsjax: {finished} holds another sweep: training differ; choose another "
-        "folder, or remove this one; nothing was overwritten\n"
+        f"capsjax: {finished} holds another sweep: steps 20 there, 10 here; choose "
+        "another folder, or remove this one; nothing was overwritten\n"
     )
     assert contents(finished) == before
 
