@@ -20,9 +20,10 @@ class SweepResult:
     A tidy table of the history, not a cube of arrays: members may have rows at other
     steps than others have, and what reads tables reads it. A Dataset of xarray has
     what speaks for it, too: for 1,024 members with 100 rows of 4 metrics it is made in
-    0.6 to 0.7 of the time of a table of columns, averaged over seeds in 0.2 to 0.3 of it, and
-    takes 0.4 of the memory, as it holds no steps; but that is some 20 ms, and importing
-    it takes 0.4 to 0.6 s longer (`python -m bench.sweep history`, others at work).
+    0.6 to 0.7 of the time of a table of columns, averaged over seeds in 0.2 to 0.3 of
+    it, and takes 0.4 of the memory, as it holds no steps; but that is some 20 ms, and
+    importing it takes 0.4 to 0.6 s longer (`python -m bench.sweep history`, others at
+    work).
 
     Attributes:
         table: One row a member, indexed by `member`: a column for each axis, `seed`,
