@@ -63,12 +63,12 @@ from capsjax.sweep import bayesian as bayesian
 from capsjax.sweep import executors as executors
 from capsjax.sweep import halving as halving
 from capsjax.sweep import population as population
-from capsjax.sweep.axes import sweep_members as sweep_members
 from capsjax.sweep.document import SweepDocument as SweepDocument
 from capsjax.sweep.document import SweepError as SweepError
 from capsjax.sweep.document import load_sweep as load_sweep
 from capsjax.sweep.document import parse_sweep as parse_sweep
 from capsjax.sweep.ensemble import ensemble as ensemble
+from capsjax.sweep.space import sweep_members as sweep_members
 from capsjax.sweep.sweep import sweep as sweep
 from capsjax.training import schedules as schedules
 from capsjax.training.data import load_data as load_data

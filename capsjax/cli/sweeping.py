@@ -18,9 +18,9 @@ from capsjax.cli.given import (
     trainable,
 )
 from capsjax.graph.files import write_atomically
-from capsjax.sweep.axes import space_of
 from capsjax.sweep.document import SweepDocument
 from capsjax.sweep.roles import in_words
+from capsjax.sweep.space import space_of
 from capsjax.sweep.sweep import seeds_of
 
 

@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from capsjax.sweep.axes import Range, Space, Values
+from capsjax.sweep.axes import Range, Values
 from capsjax.sweep.roles import Roles, shown
+from capsjax.sweep.space import Space
 
 if TYPE_CHECKING:
     import optuna

@@ -1,32 +1,28 @@
-"""The programs of a group: what its members run, one by one or several at once.
+"""The program of a group: what its members run.
 
 A group is members whose graphs, optimizers and batches differ in numbers alone. Their
-program takes the numbers as arguments, float32, and is compiled once for each number of
-*lanes*: members that it runs at once. With one lane it is the program of a member as it
-is; with more, its `vmap`; over several devices the lanes are sharded by `shard_map`, so
-that each device runs its own and nothing is exchanged.
+program takes the numbers as arguments, float32:
 
     advance(carry, given, data, order, ends, count)
         -> carry, metrics of each row that ended
 
 takes `count` blocks of steps. A block is a scan of a built-in length; the loop over
 blocks is as long as it is told. What a member carries is that of `training.learner`
-with the steps taken, and the first step whose loss was not finite (0 for none).
+with the steps taken, and the first step whose loss or parameters were not finite (0 for
+none). How several members run it at once, `lanes` says.
 """
 
 import dataclasses
 import functools
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 
-from capsjax.compiler.jit import jit
+from capsjax.sweep.lanes import Compiled
 from capsjax.sweep.lengths import Lengths
 from capsjax.training import metrics
 from capsjax.training.dataset import Arrays, covering, take
@@ -65,7 +61,7 @@ class Program:
     shared_order: bool
     traced: tuple[str, ...]
     devices: tuple[Any, ...]
-    compiled: dict[int, "Compiled"] = dataclasses.field(default_factory=dict)
+    compiled: dict[int, Compiled] = dataclasses.field(default_factory=dict)
     _lock: Any = dataclasses.field(default_factory=threading.Lock)
 
     @functools.cached_property
@@ -95,13 +91,14 @@ class Program:
         """Shapes of what one member carries."""
 
         def begin() -> Carry:
-            carry = self.learner.initial(0, self._no_numbers, 1.0)
+            carry = self.learner.initial(0, self.no_numbers, 1.0)
             return {**carry, "steps": jnp.int32(0), "faulty": jnp.int32(0)}
 
         return jax.eval_shape(begin)
 
     @functools.cached_property
-    def _no_numbers(self) -> Given:
+    def no_numbers(self) -> Given:
+        """Zeros in the place of numbers: their names and types."""
         zero = np.zeros((), jnp.result_type(float))  # no tracer: it is kept
         net = dict.fromkeys(self.learner.net.settings, zero)
         return {"net": net, "optimizer": dict.fromkeys(self.traced, zero)}
@@ -121,7 +118,7 @@ class Program:
 
         @functools.lru_cache(maxsize=_MOST_BEGUN)
         def begun(seed: int, scale: float) -> Carry:
-            carry = self.learner.initial(seed, self._no_numbers, scale)
+            carry = self.learner.initial(seed, self.no_numbers, scale)
             carry |= {"steps": np.int32(0), "faulty": np.int32(0)}
             # On the host: what is on the device, programs are given to keep.
             return jax.device_get(carry)
@@ -135,7 +132,7 @@ class Program:
         def begin(numbers: Any, params: Any) -> Any:
             return self.learner.optimizer(numbers).init(params)
 
-        numbers = self._no_numbers["optimizer"]
+        numbers = self.no_numbers["optimizer"]
         made = jax.make_jaxpr(begin)(numbers, self.shapes["params"]).jaxpr
         found = set(map(id, made.invars[: len(numbers)]))
         for equation in made.eqns:
@@ -163,7 +160,10 @@ class Program:
             found = {name: sums / seen for name, sums in carry["sums"].items()}
             found |= self._evaluated(carry, held_out, given)
             zeros = jax.tree.map(jnp.zeros_like, carry["sums"])
-            return {**carry, "sums": zeros}, {n: found[n] for n in names}
+            first = (carry["faulty"] == 0) & ~_all_finite(carry["params"])
+            faulty = jnp.where(first, carry["steps"], carry["faulty"])
+            carry = {**carry, "sums": zeros, "faulty": faulty}
+            return carry, {n: found[n] for n in names}
 
         def pass_by(carry: Carry) -> tuple[Carry, dict[str, jax.Array]]:
             return carry, dict.fromkeys(names, jnp.zeros(()))
@@ -202,7 +202,7 @@ class Program:
             names += [f"validation_{n}" for n in metrics.zero(net, evaluation=True)]
         return tuple(names)
 
-    def with_lanes(self, lanes: int) -> "Compiled":
+    def with_lanes(self, lanes: int) -> Compiled:
         """The program for so many members at once, compiled when first asked for."""
         with self._lock:
             if lanes not in self.compiled:
@@ -210,192 +210,6 @@ class Program:
             return self.compiled[lanes]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Compiled:
-    """A group's program for a number of lanes on each device.
-
-    Attributes:
-        program: The program.
-        lanes: Members on each device.
-        run: The compiled function.
-        seconds: What tracing and compiling it took.
-        pace: Blocks a second, as last seen.
-    """
-
-    program: Program
-    lanes: int
-    run: Any
-    seconds: float
-    pace: list[float] = dataclasses.field(default_factory=lambda: [0.0])
-
-    @property
-    def width(self) -> int:
-        """Members on all devices."""
-        return self.lanes * len(self.program.devices)
-
-    @classmethod
-    def of(cls, program: Program, lanes: int) -> "Compiled":
-        """Traces and compiles the program."""
-        start = time.perf_counter()
-        made = cls(program, lanes, None, 0.0)
-        arguments = made._abstract()
-        run = jit(made._function(), donate_argnums=0).lower(*arguments).compile()
-        return cls(program, lanes, run, time.perf_counter() - start)
-
-    def _axes(self, several: Any, shared: Any) -> tuple[Any, ...]:
-        """Something for the arguments that lanes have their own of, and another for
-        those that they share."""
-        program = self.program
-        carry = jax.tree.map(
-            lambda held: shared if held else several, program.held_by_all
-        )
-        given = jax.tree.map(lambda _: several, program._no_numbers)
-        order = shared if program.shared_order else several
-        return carry, given, shared, order, shared, shared
-
-    def _function(self) -> Any:
-        program, one = self.program, self.program.advance
-        if self.width == 1:
-            return one
-        axes = self._axes(0, None)
-        out = axes[0], 0
-        if self.lanes == 1:  # on several devices, one on each
-            local = functools.partial(_alone, one, axes, out)
-        else:
-            local = jax.vmap(one, in_axes=axes, out_axes=out)
-        if len(program.devices) == 1:
-            return local
-        split, whole = PartitionSpec("members"), PartitionSpec()
-        specs = self._axes(split, whole)
-        return jax.shard_map(
-            local,
-            mesh=self._mesh,
-            in_specs=specs,
-            out_specs=(specs[0], split),
-            check_vma=False,
-        )
-
-    @functools.cached_property
-    def _mesh(self) -> Any:
-        devices = np.array(self.program.devices)
-        return jax.sharding.Mesh(devices, ("members",))
-
-    def _shardings(self) -> tuple[Any, ...]:
-        split = NamedSharding(self._mesh, PartitionSpec("members"))
-        return self._axes(split, NamedSharding(self._mesh, PartitionSpec()))
-
-    def _abstract(self) -> tuple[Any, ...]:
-        """Shapes of the arguments, as they will be placed."""
-        program, lengths = self.program, self.program.lengths
-        blocks = program.blocks_at_once
-        order = jax.ShapeDtypeStruct(
-            (blocks, lengths.block, lengths.batch_size), jnp.int32
-        )
-        own = (
-            program.shapes,
-            jax.eval_shape(lambda: program._no_numbers),
-            (program.train, program.held_out),
-            order,
-            jax.ShapeDtypeStruct((blocks,), jnp.bool_),
-            jax.ShapeDtypeStruct((), jnp.int32),
-        )
-        if self.width == 1:
-            return own
-        shardings = self._shardings()
-
-        def stacked(axis: Any, tree: Any) -> Any:
-            if axis is None:
-                return tree
-            return jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct((self.width, *x.shape), x.dtype), tree
-            )
-
-        def whole(axes: Any, tree: Any) -> Any:
-            if axes is None or axes == 0:
-                return stacked(axes, tree)
-            return jax.tree.map(
-                lambda axis, x: stacked(axis, x), axes, tree, is_leaf=_is_none
-            )
-
-        found = tuple(map(whole, self._axes(0, None), own))
-        if len(program.devices) == 1:
-            return found
-        return tuple(map(_placed, found, shardings))
-
-    @functools.cached_property
-    def data(self) -> Any:
-        """The examples, where the program takes them from."""
-        return self.place(2, (self.program.train, self.program.held_out))
-
-    def place(self, number: int, tree: Any) -> Any:
-        """An argument by its number, where the program takes it from."""
-        if self.width == 1 or len(self.program.devices) == 1:
-            return jax.device_put(tree)
-        return jax.device_put(tree, self._shardings()[number])
-
-    def stack(self, carries: Sequence[Any], given: Sequence[Given]) -> tuple[Any, Any]:
-        """What several members carry, and their numbers, side by side.
-
-        Lanes for which there is no member repeat the last one.
-        """
-        if self.width == 1:
-            # Copies, since the program keeps them; NumPy's, which compile nothing.
-            carry = jax.tree.map(np.array, carries[0])
-            return self.place(0, carry), self.place(1, given[0])
-        rest = self.width - len(carries)
-        carries = [*carries, *[carries[-1]] * rest]
-        given = [*given, *[given[-1]] * rest]
-
-        def joined(held: bool, *leaves: Any) -> Any:
-            return leaves[0] if held else np.stack([np.asarray(x) for x in leaves])
-
-        carry = jax.tree.map(joined, self.program.held_by_all, *carries)
-        numbers = jax.tree.map(lambda *x: np.stack([np.asarray(y) for y in x]), *given)
-        return self.place(0, carry), self.place(1, numbers)
-
-    def split(self, carry: Any, count: int) -> list[Any]:
-        """What each of the first `count` lanes carries, on the host."""
-        carry = jax.device_get(carry)
-        if self.width == 1:
-            return [carry]
-
-        def lane(number: int) -> Any:
-            return jax.tree.map(
-                lambda held, x: x if held else x[number],
-                self.program.held_by_all,
-                carry,
-            )
-
-        return [lane(number) for number in range(count)]
-
-
-def _alone(one: Any, axes: Any, out: Any, *arguments: Any) -> Any:
-    """The program of a single lane on arguments with an axis of one lane."""
-    inner = _mapped(lambda x: x[0], axes, arguments)
-    return _mapped(lambda x: x[None], out, one(*inner))
-
-
-def _mapped(change: Any, axes: Any, tree: Any) -> Any:
-    """A tree with its arrays changed where the axis is 0."""
-    if axes is None:
-        return tree
-    if axes == 0 and not isinstance(axes, bool):
-        return jax.tree.map(change, tree)
-    if isinstance(axes, tuple):
-        return tuple(_mapped(change, a, t) for a, t in zip(axes, tree, strict=True))
-    return jax.tree.map(
-        lambda axis, x: x if axis is None else change(x), axes, tree, is_leaf=_is_none
-    )
-
-
-def _is_none(each: Any) -> bool:
-    return each is None
-
-
-def _placed(tree: Any, shardings: Any) -> Any:
-    """Shapes with shardings: one for all, or one for each."""
-    if isinstance(shardings, NamedSharding):
-        shardings = jax.tree.map(lambda _: shardings, tree)
-    return jax.tree.map(
-        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), tree, shardings
-    )
+def _all_finite(params: Any) -> jax.Array:
+    leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)]
+    return jnp.all(jnp.stack(leaves))

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capsjax.sweep.session import Session, plain
+from capsjax.sweep.session import Session
+from capsjax.sweep.tables import plain, tables_of
 from capsjax.training.run import Run
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def result_of(session: Session, seconds: float) -> SweepResult:
     """What a sweep leaves."""
     import pandas as pd
 
-    table, history = session.tables()
+    table, history = tables_of(session)
     rows = []
     for number, group in enumerate(session.groups.all):
         program, choice = session.programs[number], session.choices[number]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from capsjax.sweep.axes import Range, Space
+from capsjax.sweep.axes import Range
 from capsjax.sweep.roles import Roles, is_number
+from capsjax.sweep.space import Space
 
 if TYPE_CHECKING:
     from capsjax.sweep.session import Session

@@ -1,11 +1,10 @@
 """A sweep under way: its members, how far each is, and what takes them further."""
 
 import dataclasses
-import json
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,14 +17,12 @@ from capsjax.sweep.lengths import Lengths
 from capsjax.sweep.maker import Maker
 from capsjax.sweep.program import Program
 from capsjax.sweep.progress import Progress
-from capsjax.sweep.roles import Chosen, Roles, shown
+from capsjax.sweep.roles import Chosen, Roles
 from capsjax.sweep.store import Store
 from capsjax.sweep.strategy import Choice
+from capsjax.sweep.tables import plain, rows_of, tables_of
 from capsjax.sweep.unit import Member, Result, Unit, Watch
 from capsjax.training.run import Run
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Status = Literal["waiting", "running", "done", "diverged", "stopped"]
 Keep = int | Literal["all"]
@@ -332,74 +329,11 @@ class Session:
                 f"member {number}: its parameters were not kept; expected one of the "
                 f"{self.keep} best; cure: keep='all', or train it alone"
             )
-        return Run(net, params, state, pd.DataFrame(self.rows_of(number)))
-
-    def rows_of(self, number: int) -> list[dict[str, Any]]:
-        """The history of a member: a record for each row."""
-        each, lengths = self.members[number], self.lengths(number)
-        metrics = {name: np.concatenate(own) for name, own in each.table.items()}
-        return [
-            {
-                "epoch": lengths.epochs_after(row + 1),
-                "step": (row + 1) * lengths.every,
-                **{name: float(own[row]) for name, own in metrics.items()},
-            }
-            for row in range(len(each.settings))
-        ]
+        return Run(net, params, state, pd.DataFrame(rows_of(self, number)))
 
     def write_tables(self, force: bool = False) -> None:
         """Brings the tables in the folder up to date, now and then."""
         now = time.perf_counter()
         if self.store is not None and (force or now - self.written > _WRITTEN_EVERY_S):
-            self.store.write_tables(*self.tables())
+            self.store.write_tables(*tables_of(self))
             self.written = time.perf_counter()
-
-    def tables(self) -> tuple["pd.DataFrame", "pd.DataFrame"]:
-        """A row for each member; and a row for each member and row of its training."""
-        import pandas as pd
-
-        rows, history = [], []
-        changing = any(
-            values is not each.chosen.values
-            for each in self.members.values()
-            for values in each.settings
-        )
-        for number in sorted(self.members):
-            each = self.members[number]
-            own = self.rows_of(number)
-            last = own[-1] if own and not each.faulty else {}
-            rows.append(self._row(each, own, last))
-            for record, values in zip(own, each.settings, strict=True):
-                more = plain(values) if changing else {}
-                history.append({"member": number, **record, **more})
-        table = pd.DataFrame(rows, index=pd.RangeIndex(len(rows), name="member"))
-        return table, pd.DataFrame(history)
-
-    def _row(
-        self, each: Learning, history: list[dict[str, Any]], last: dict[str, Any]
-    ) -> dict[str, Any]:
-        values = plain(each.member.values)
-        metrics = self.programs[each.group].metric_names
-        own = {name: values.get(name) for name in self.names}
-        return {
-            **own,
-            "seed": each.member.seed,
-            "status": each.status,
-            "epoch": history[-1]["epoch"] if history else 0,
-            "step": history[-1]["step"] if history else 0,
-            **{name: last.get(name, math.nan) for name in metrics},
-            "diverged_at": each.faulty or None,
-            "group": each.group,
-        }
-
-
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by axis as plain data."""
-    found = {}
-    for name, value in values.items():
-        try:
-            json.dumps(value)
-            found[name] = value
-        except TypeError:
-            found[name] = shown(value)
-    return found

@@ -36,8 +36,9 @@ import jax
 
 from capsjax.compiler.plan import flops
 from capsjax.graph.errors import brief
+from capsjax.sweep.lanes import Compiled
 from capsjax.sweep.memory import most_lanes
-from capsjax.sweep.program import Compiled, Program
+from capsjax.sweep.program import Program
 from capsjax.sweep.threads import as_here
 from capsjax.sweep.unit import Member, Unit, run_block
 

@@ -14,7 +14,6 @@ import numpy as np
 from capsjax.compiler import Precision
 from capsjax.graph import Graph, content_hash
 from capsjax.graph.errors import brief
-from capsjax.sweep.axes import Over, Sampler, Space, space_of, sweep_members
 from capsjax.sweep.executors import Executor, Local
 from capsjax.sweep.maker import Maker
 from capsjax.sweep.progress import Progress
@@ -22,6 +21,7 @@ from capsjax.sweep.result import SweepResult, metric_of, result_of
 from capsjax.sweep.roles import Chosen, Roles, Setup, shown
 from capsjax.sweep.searches import All, Search
 from capsjax.sweep.session import Keep, Session
+from capsjax.sweep.space import Over, Sampler, Space, space_of, sweep_members
 from capsjax.sweep.store import Store
 from capsjax.sweep.strategy import Strategy, on_devices
 from capsjax.training.data import Data, Split

@@ -15,8 +15,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from capsjax.sweep.lanes import Compiled
 from capsjax.sweep.lengths import orders
-from capsjax.sweep.program import Compiled, Table
+from capsjax.sweep.program import Table
 from capsjax.training.learner import Given
 
 _AT_ONCE_S = 0.25

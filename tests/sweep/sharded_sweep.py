@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 import capsjax as cj
-from capsjax.sweep import program
+from capsjax.sweep import lanes
 from tests.sweep.helpers_sweep import examples, furthest, swept, tiny
 
 RATES = [float(rate) for rate in np.geomspace(1e-3, 1e-1, 12)]
@@ -21,7 +21,7 @@ RATES = [float(rate) for rate in np.geomspace(1e-3, 1e-1, 12)]
 def main() -> None:
     """Sweeps in both ways, over all devices, and compares some members."""
     spread = []
-    original = program.Compiled.stack
+    original = lanes.Compiled.stack
 
     def looked_at(self, *given):
         carry, numbers = original(self, *given)
@@ -29,7 +29,7 @@ def main() -> None:
         spread.append(len(weights.sharding.device_set))
         return carry, numbers
 
-    setattr(program.Compiled, "stack", looked_at)  # noqa: B010
+    setattr(lanes.Compiled, "stack", looked_at)  # noqa: B010
     over = {"learning_rate": RATES, "drop.rate": [0.3]}
     more = {"graph": tiny(), "optimizer": optax.adam, "validation": examples(9, 1)}
     found: dict[str, Any] = {"apart": 0.0}
@@ -53,7 +53,7 @@ def main() -> None:
         "window", inputs=4, neurons=9, in_degree=3, window=6, outputs=3, seed=0
     )
     model = cj.neural.model(wired, cap="softmax", loss="cross_entropy")
-    setattr(program.Compiled, "stack", original)  # noqa: B010
+    setattr(lanes.Compiled, "stack", original)  # noqa: B010
     neurons = swept({"learning_rate": RATES}, graph=model, epochs=1)
     found["neurons"] = int((neurons.table["status"] == "done").sum())
     print(json.dumps({**found, "devices": sorted(set(spread))}))

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 
 import capsjax as cj
-from capsjax.sweep.axes import Range, shares, space_of
+from capsjax.sweep.axes import Range
+from capsjax.sweep.space import shares, space_of
 
 SAMPLERS = ["sobol", "halton", "random"]
 

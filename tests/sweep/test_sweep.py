@@ -6,8 +6,7 @@ import optax
 import pytest
 
 import capsjax as cj
-from capsjax.sweep import program as sweep_program
-from capsjax.sweep import unit
+from capsjax.sweep import lanes, unit
 from tests.sweep.helpers_sweep import examples, furthest, plain, same, swept, tiny
 
 HUGE = 1e300
@@ -137,13 +136,13 @@ def test_a_member_that_diverges_is_marked_and_disturbs_nobody():
 
 def test_a_member_that_diverges_alone_stops_there(monkeypatch):
     blocks = []
-    original = sweep_program.Compiled.place
+    original = lanes.Compiled.place
 
     def counted(self, number, tree):
         blocks.append(number) if number == 3 else None
         return original(self, number, tree)
 
-    monkeypatch.setattr(sweep_program.Compiled, "place", counted)
+    monkeypatch.setattr(lanes.Compiled, "place", counted)
     monkeypatch.setattr(unit, "_AT_ONCE_S", 0.0)  # block by block
     more = {"epochs": 8, "strategy": "loop", "optimizer": optax.sgd, "graph": LINEAR}
     result = swept({"learning_rate": [HUGE]}, **more)
@@ -152,11 +151,28 @@ def test_a_member_that_diverges_alone_stops_there(monkeypatch):
     assert result.table["status"][0] == "diverged"
 
 
+def test_parameters_that_are_not_finite_are_noticed_though_the_loss_was():
+    """One step: its loss is that of sound parameters, and it leaves none."""
+    more = {"epochs": None, "steps": 1, "optimizer": optax.sgd}
+    result = swept({"learning_rate": [float("inf")]}, **more)
+    assert result.table["status"][0] == "diverged"
+    assert result.table["diverged_at"][0] == 1
+
+
 def test_nobody_is_best_where_all_diverge():
     result = swept({"learning_rate": [HUGE]}, graph=LINEAR, optimizer=optax.sgd)
     with pytest.raises(ValueError, match="of 1 members none is over with a finite acc"):
         result.best()
     assert "1 diverged" in repr(result)
+
+
+def test_xla_compiles_one_program(caplog):
+    """Counted by what JAX itself says of compilations."""
+    with jax.log_compiles():
+        result = swept({"learning_rate": cj.axes.log(1e-3, 1e-1, 6)}, seeds=2)
+    said = [each.getMessage() for each in caplog.records]
+    compiled = [each for each in said if "Finished XLA compilation of jit(adv" in each]
+    assert len(compiled) == result.compilations == 1
 
 
 def test_programs_are_one_for_each_signature():

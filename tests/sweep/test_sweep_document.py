@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import capsjax as cj
-from capsjax.sweep.axes import space_of
 from capsjax.sweep.document.form import KEYS
+from capsjax.sweep.space import space_of
 from capsjax.training.optimizers import optimizer_of
 
 README = Path(__file__).parents[2] / "README.md"

@@ -6,9 +6,9 @@ import optax
 import pytest
 
 import capsjax as cj
-from capsjax.sweep.axes import space_of, sweep_members
 from capsjax.sweep.groups import Groups
 from capsjax.sweep.roles import Roles, Setup
+from capsjax.sweep.space import space_of, sweep_members
 from tests.sweep.helpers_sweep import plain, tiny
 
 

@@ -35,11 +35,11 @@ from typing import Any
 from capsjax.compiler import Precision
 from capsjax.graph import plain
 from capsjax.graph.errors import Problem
-from capsjax.sweep.axes import space_of
 from capsjax.sweep.document.checks import checked
 from capsjax.sweep.document.faults import SweepError as SweepError
 from capsjax.sweep.document.faults import fault, validated
 from capsjax.sweep.document.form import KEYS, Sweep
+from capsjax.sweep.space import space_of
 
 _AS_THEY_ARE = tuple(
     key

@@ -43,7 +43,7 @@ class _Axis(Form):
 
     def made(self) -> Any:
         """The same without its condition."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} declares no made")
 
 
 class ValuesAxis(_Axis):
