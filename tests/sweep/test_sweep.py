@@ -168,8 +168,11 @@ def test_nobody_is_best_where_all_diverge():
 
 def test_xla_compiles_one_program(caplog):
     """Counted by what JAX itself says of compilations."""
-    with jax.log_compiles():
+    jax.config.update("jax_log_compiles", True)  # in other threads, too
+    try:
         result = swept({"learning_rate": cj.axes.log(1e-3, 1e-1, 6)}, seeds=2)
+    finally:
+        jax.config.update("jax_log_compiles", False)
     said = [each.getMessage() for each in caplog.records]
     compiled = [each for each in said if "Finished XLA compilation of jit(adv" in each]
     assert len(compiled) == result.compilations == 1
