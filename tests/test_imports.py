@@ -28,7 +28,7 @@ LAYERS = [
 BESIDE = {"zoo", "view"}
 """They stand beside the layers and see only what `PUBLIC` names."""
 
-HELPERS = {"materialize", "platform", "algorithms"}
+HELPERS = {"materialize", "platform", "algorithms", "normal"}
 
 PUBLIC = {
     *("capsjax", "capsjax.graph", "capsjax.compiler", "capsjax.weightings"),

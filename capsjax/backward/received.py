@@ -7,6 +7,7 @@ import jax
 from capsjax.backward.base import BackwardRule, register_backward
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Place, Shape
+from capsjax.normal import normal
 
 
 @register_backward("direct_feedback_alignment")
@@ -43,7 +44,7 @@ class DirectFeedbackAlignment(BackwardRule):
 
     def initial_matrix(self, shape: Shape, key: jax.Array, dtype: Any) -> jax.Array:
         """B of one output."""
-        return jax.random.normal(key, shape, dtype) / shape[0] ** 0.5
+        return normal(key, shape, dtype) / shape[0] ** 0.5
 
 
 @register_backward("local")

@@ -28,6 +28,7 @@ from capsjax.graph.typed import (
     TypedGroup,
     TypedRun,
 )
+from capsjax.normal import normal
 
 Params = dict[str, Any]
 Name = tuple[str, ...]
@@ -354,7 +355,7 @@ def drawn_edges(group: TypedGroup, key: jax.Array, dtype: Any, scale: Any) -> ja
     """Weights of neurons' edges, drawn with a key."""
     gain = np.array([cap.gain for cap in group.caps])[group.cap_of]
     deviation = scale * (gain[group.edge_targets] / np.sqrt(fan_in(group)))
-    drawn = jax.random.normal(key, (len(deviation),), dtype)
+    drawn = normal(key, (len(deviation),), dtype)
     return drawn * jnp.asarray(deviation, dtype)
 
 

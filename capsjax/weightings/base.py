@@ -24,6 +24,7 @@ import jax.numpy as jnp
 
 from capsjax.algorithms import Choice
 from capsjax.graph.kinds import WEIGHTINGS, Registry, Shape, WeightingKind
+from capsjax.normal import normal
 
 
 class Weighting(WeightingKind):
@@ -59,7 +60,7 @@ class Weighting(WeightingKind):
         weight_shape = self.weight_shape(shape)
         assert weight_shape is not None
         scale = gain / self.fan_in(shape) ** 0.5
-        return scale * jax.random.normal(key, weight_shape, dtype)
+        return scale * normal(key, weight_shape, dtype)
 
     def choices(self, shape: Shape) -> dict[str, Choice]:
         """The roles with a choice of algorithms, for Y of a source of shape
