@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.core import Tracer
 
 from capsjax.platform import platform
 
@@ -25,7 +26,7 @@ def normal(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         shape: Shape of the result.
         dtype: Its type.
     """
-    if isinstance(key, jax.core.Tracer) or platform() != "cpu":
+    if isinstance(key, Tracer) or platform() != "cpu":
         return jax.random.normal(key, shape, dtype)
     return _program(tuple(shape), jax.numpy.dtype(dtype))(key)
 
