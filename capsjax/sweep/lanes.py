@@ -35,6 +35,7 @@ class Compiled:
         run: The compiled function.
         seconds: What tracing and compiling it took.
         pace: Blocks a second, as last seen.
+        fed: What was fed last, by what it was made of: units of one seed see the same.
     """
 
     program: Program
@@ -42,6 +43,7 @@ class Compiled:
     run: Any
     seconds: float
     pace: list[float] = dataclasses.field(default_factory=lambda: [0.0])
+    fed: dict[tuple[int, ...], Any] = dataclasses.field(default_factory=dict)
 
     @property
     def width(self) -> int:

@@ -24,6 +24,7 @@ _AT_ONCE_S = 0.25
 """Seconds of one call of the program: after each, progress is told."""
 
 _SAVED_EVERY_S = 60.0
+_MOST_FED = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,19 +197,27 @@ def run_block(compiled: Compiled, unit: Unit) -> Any:
 def _feeds(compiled: Compiled, unit: Unit, start: int, stop: int) -> tuple[Any, Any]:
     """Which examples the steps of some blocks see, and which blocks end a row."""
     program, lengths = compiled.program, compiled.program.lengths
-    room = program.blocks_at_once - (stop - start)
-    ends = np.zeros(program.blocks_at_once, bool)
-    numbers = np.arange(start, stop) + 1
-    ends[: len(numbers)] = numbers % lengths.row == 0
     seeds = [member.seed for member in unit.members]
     if program.shared_order:
-        order = _padded(orders(lengths, seeds[0], start, stop), room)
+        seeds = seeds[:1]
     else:
         seeds += seeds[-1:] * (compiled.width - len(seeds))
-        by_seed = {s: orders(lengths, s, start, stop) for s in set(seeds)}
-        order = np.stack([_padded(by_seed[seed], room) for seed in seeds])
-        order = order if compiled.width > 1 else order[0]
-    return compiled.place(3, order), compiled.place(4, ends)
+    key = (start, stop, *seeds)
+    found = compiled.fed.get(key)
+    if found is not None:
+        return found
+    room = program.blocks_at_once - (stop - start)
+    ends = np.zeros(program.blocks_at_once, bool)
+    ends[: stop - start] = (np.arange(start, stop) + 1) % lengths.row == 0
+    by_seed = {s: orders(lengths, s, start, stop) for s in set(seeds)}
+    order = np.stack([_padded(by_seed[seed], room) for seed in seeds])
+    if program.shared_order or compiled.width == 1:
+        order = order[0]
+    found = compiled.place(3, order), compiled.place(4, ends)
+    if len(compiled.fed) >= _MOST_FED:
+        compiled.fed.clear()
+    compiled.fed[key] = found
+    return found
 
 
 def _padded(order: np.ndarray, room: int) -> np.ndarray:
