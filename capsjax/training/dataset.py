@@ -1,7 +1,7 @@
 """Data bound to a network: arrays by its names, checked once, fed by index."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import jax
@@ -31,6 +31,16 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
+
+    def feeds(self, order: np.ndarray, start: int) -> Generator[Arrays]:
+        """The batches of an epoch from a step on, of data on the host.
+
+        Args:
+            order: The examples of each step, by index: [steps, batch size].
+            start: The first step.
+        """
+        for indices in order[start:]:
+            yield {name: array[indices] for name, array in self.arrays.items()}
 
 
 def bind(net: Network, given: Split | Mapping[str, Any], what: str) -> Dataset:

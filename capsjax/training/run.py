@@ -31,12 +31,16 @@ class Run:
         state: Network state.
         history: One row an epoch: `epoch`, `seconds` since the start, `loss` and
             metrics of training, and with prefix `validation_` of validation.
+        average: Moving average of the parameters, if one was kept.
+        faults: What the guard has found, `Fault`s.
     """
 
     net: Network
     params: Any
     state: Any
     history: "pd.DataFrame"
+    average: Any = None
+    faults: tuple[Any, ...] = ()
 
     def save(
         self, folder: str | os.PathLike[str], more: Mapping[str, bytes] | None = None
@@ -61,14 +65,20 @@ class Run:
         """
         with new_folder(folder) as new:
             save_graph(self.net.graph, new / "graph.json")
-            named = self.net.named(self.params)
-            save_parameters(named, new / "parameters.safetensors")
-            if named_state_shapes(self.net.program.typed):
-                save_state(self.net, self.state, new / "state.safetensors")
-            history = self.history.to_csv(index=False).encode()
-            for name, content in {"history.csv": history, **(more or {})}.items():
-                write_atomically(new / name, content)
+            self.write(new, more)
         return Path(folder)
+
+    def write(self, folder: Path, more: Mapping[str, bytes] | None = None) -> None:
+        """Writes what was learned, and further files, into a folder that is there."""
+        save_parameters(self.net.named(self.params), folder / "parameters.safetensors")
+        if self.average is not None:
+            named = self.net.named(self.average)
+            save_parameters(named, folder / "average.safetensors")
+        if named_state_shapes(self.net.program.typed):
+            save_state(self.net, self.state, folder / "state.safetensors")
+        history = self.history.to_csv(index=False).encode()
+        for name, content in {"history.csv": history, **(more or {})}.items():
+            write_atomically(folder / name, content)
 
     def __repr__(self) -> str:
         last = self.history.iloc[-1]
