@@ -73,11 +73,14 @@ from capsjax.sweep.sweep import sweep as sweep
 from capsjax.training import schedules as schedules
 from capsjax.training.data import load_data as load_data
 from capsjax.training.fit import fit as fit
+from capsjax.training.guard import Fault as Fault
+from capsjax.training.guard import NonFinite as NonFinite
 from capsjax.training.run import Run as Run
 from capsjax.training.run import load_parameters as load_parameters
 from capsjax.training.run import load_state as load_state
 from capsjax.training.run import save_parameters as save_parameters
 from capsjax.training.run import save_state as save_state
+from capsjax.training.signals import Interrupted as Interrupted
 from capsjax.training.step import algorithm_1 as algorithm_1
 from capsjax.weightings import Weighting as Weighting
 from capsjax.weightings import channel_scale as channel_scale

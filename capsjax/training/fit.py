@@ -136,9 +136,10 @@ def fit(
         average: Decay of a moving average of the parameters, such as 0.999, which the
             validation then measures and the run has as `run.average`.
         guard: What is done where numbers are not finite any more: "off", nothing;
-            "stop"; "skip" the step; "roll back" to where all was sound, 5 seconds
-            before at most, with half the learning rate. Keeps a second copy of what is
-            trained; takes no time worth mention.
+            "stop" with an error that names step, capsule and quantity; "skip" the
+            step; "roll back" to where the epoch began, or to a checkpoint since, and go
+            on with half the learning rate. Keeps a second copy of what is trained, and
+            a third to roll back to; takes no time worth mention.
         early_stopping: When to end before all epochs, `cj.EarlyStopping(...)`.
         callbacks: Functions that are called with each row of the history, a dict.
         folder: Where the run is kept: new, empty, or with `resume` that of this run.

@@ -56,7 +56,7 @@ class Fault:
         step: The step, counted from 1 over the whole run.
         place: The first capsule or weight concerned, on the way that numbers take:
             forward for U and Y, then back for error signals, then gradients.
-        quantity: "input", "U", "Y", "loss", "delta", "gradient" or "update".
+        quantity: "input", "parameter", "U", "Y", "loss", "delta", "gradient" or "update".
         shape: Shape of the quantity, with the batch.
         faulty: How many of its numbers are not finite.
         smallest: The smallest of those that are; NaN if none is.
@@ -99,7 +99,10 @@ class NonFinite(FloatingPointError):
 
 @dataclasses.dataclass
 class Guard:
-    """The last moment at which all was sound.
+    """The last moment at which all was sound, and the one to roll back to.
+
+    What is about to overflow is finite still: so a run is not rolled back to where it
+    was last seen sound, but to where the epoch began, or to a checkpoint since.
 
     Attributes:
         mode: What is done about a fault.
@@ -114,7 +117,8 @@ class Guard:
         self._finite = jit(_finite)
         self._copy = jit(lambda carry: jax.tree.map(jnp.copy, carry))
         self._kept: Carry = {}
-        self.index = 0
+        self._anchor: Carry = {}
+        self.index = self.anchor_index = 0
         self._at = 0.0
 
     def due(self) -> bool:
@@ -131,6 +135,15 @@ class Guard:
             return
         self._kept, self.index = self._copy(carry), index
         self._at = time.perf_counter()
+
+    def anchor(self, carry: Carry, index: int) -> None:
+        """Keeps a copy of what the run may be rolled back to."""
+        if self.mode == "roll back":
+            self._anchor, self.anchor_index = self._copy(carry), index
+
+    def anchored(self) -> Carry:
+        """A copy of what the run is rolled back to."""
+        return self._copy(self._anchor)
 
     def kept(self) -> Carry:
         """A copy of the last that was sound."""

@@ -147,6 +147,7 @@ class Loop:
         """The steps of an epoch from a place on; whether it came to its end."""
         first, count = past * self.per_epoch, len(epoch.order)
         self.guard.keep(self.carry, index)
+        self.guard.anchor(self.carry, index)
         while index < count:
             start = index
             index = min(
@@ -168,6 +169,7 @@ class Loop:
                 self.bar.show_loss(past + 1, loss)
             if saving and index < count and self.save is not None:
                 self.save(self)
+                self.guard.anchor(self.carry, index)
             if self.signals.received and index < count:
                 return False
         return True
@@ -223,7 +225,8 @@ class Loop:
         guard = self.guard
         if guard.sound(self.carry):
             guard.keep(self.carry, index)
-            guard.in_a_row = 0
+            if guard.mode != "roll back" or index == len(epoch.order):
+                guard.in_a_row = 0
             return index
         start = guard.index
         self.carry = guard.kept()
@@ -255,7 +258,8 @@ class Loop:
             return index + 1
         place.scale *= ROLLED_BACK
         self.steps.numbers["scale"] = number(place.scale)
-        self.carry = guard.kept()
+        self.carry = guard.anchored()
+        guard.keep(self.carry, guard.anchor_index)
         self.bar.back(first + guard.index)
         return guard.index
 
