@@ -82,7 +82,7 @@ def test_stop_names_step_capsule_and_quantity_and_keeps_what_was_learned():
     fault, step = caught.value.fault, step_of(row)
     assert (fault.step, fault.place, fault.quantity) == (step, "first", "U")
     assert fault.shape == (SIZE, 6) and 1 <= fault.faulty <= 6
-    assert fault.smallest < fault.largest < 1e6
+    assert fault.smallest < fault.largest < np.inf
     assert f"step {step}: U of 'first' is not finite" in str(caught.value)
     assert "before it came parameter of" in str(caught.value)
     close(caught.value.run.params, by_hand(net, data, range(step, STEPS + 1)))
