@@ -74,10 +74,10 @@ from capsjax.training import schedules as schedules
 from capsjax.training.data import load_data as load_data
 from capsjax.training.fit import fit as fit
 from capsjax.training.run import Run as Run
-from capsjax.training.run import load_parameters as load_parameters
-from capsjax.training.run import load_state as load_state
-from capsjax.training.run import save_parameters as save_parameters
-from capsjax.training.run import save_state as save_state
+from capsjax.training.saved import load_parameters as load_parameters
+from capsjax.training.saved import load_state as load_state
+from capsjax.training.saved import save_parameters as save_parameters
+from capsjax.training.saved import save_state as save_state
 from capsjax.training.step import algorithm_1 as algorithm_1
 from capsjax.weightings import Weighting as Weighting
 from capsjax.weightings import channel_scale as channel_scale

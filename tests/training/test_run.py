@@ -11,6 +11,7 @@ import pytest
 
 import capsjax as cj
 from capsjax.training import run as run_module
+from capsjax.training import saved
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_a_folder_holds_running_statistics(carrying, tmp_path):
     assert (folder / "state.safetensors").exists()
     net = cj.compile(cj.load(folder / "graph.json"))
     params = net.from_named(cj.load_parameters(folder / "parameters.safetensors"))
-    state = run_module.load_state(net, folder / "state.safetensors")
+    state = saved.load_state(net, folder / "state.safetensors")
     inputs = {"x": np.ones((2, 4))}
     found = net.apply(params, state, inputs)[0]["y"]
     expected = carrying.net.apply(carrying.params, carrying.state, inputs)[0]["y"]
@@ -137,28 +138,28 @@ def test_a_folder_holds_running_statistics(carrying, tmp_path):
 
 def test_a_state_of_another_network_is_refused(carrying, tmp_path):
     path = tmp_path / "state.safetensors"
-    run_module.save_state(carrying.net, carrying.state, path)
+    saved.save_state(carrying.net, carrying.state, path)
     x = cj.input("x", (4,))
     h = cj.capsule("h", cj.matmul(x, 2), cap="standardize", bias=None)
     other = cj.compile(cj.graph(h))
     with pytest.raises(ValueError, match=r"state.safetensors: state does not fit .*\n"):
-        run_module.load_state(other, path)
+        saved.load_state(other, path)
     plain = cj.compile(cj.graph(cj.capsule("h", cj.matmul(x, 2))))
     text = "found the key 'h:mean'; expected capsule:name of what network 'network'"
     with pytest.raises(ValueError, match=text):
-        run_module.load_state(plain, path)
+        saved.load_state(plain, path)
     with pytest.raises(ValueError, match="h: missing; expected"):
-        run_module.save_state(carrying.net, {}, path)
+        saved.save_state(carrying.net, {}, path)
 
 
 def test_the_state_of_neurons_is_their_wiring(tmp_path):
     """It stands in the graph; nothing is written, and all comes back."""
     net = cj.compile(cj.neural.network(2, 2, [0, 1, 2], [2, 2, 3]))
     state = net.init(jax.random.key(0))[1]
-    run_module.save_state(net, state, tmp_path / "s.safetensors")
-    again = run_module.load_state(net, tmp_path / "s.safetensors")
+    saved.save_state(net, state, tmp_path / "s.safetensors")
+    again = saved.load_state(net, tmp_path / "s.safetensors")
     assert jax.tree.structure(again) == jax.tree.structure(state)
-    run_module.save_state(net, again, tmp_path / "s.safetensors")
+    saved.save_state(net, again, tmp_path / "s.safetensors")
 
 
 def test_damaged_files_never_do_anything_but_raise(run, tmp_path):
