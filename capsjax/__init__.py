@@ -71,8 +71,13 @@ from capsjax.sweep.ensemble import ensemble as ensemble
 from capsjax.sweep.space import sweep_members as sweep_members
 from capsjax.sweep.sweep import sweep as sweep
 from capsjax.training import schedules as schedules
+from capsjax.training import writers as writers
 from capsjax.training.data import load_data as load_data
+from capsjax.training.evaluate import evaluate as evaluate
 from capsjax.training.fit import fit as fit
+from capsjax.training.judge import Judged as Judged
+from capsjax.training.judge import judge as judge
+from capsjax.training.load import load_run as load_run
 from capsjax.training.run import Run as Run
 from capsjax.training.saved import load_parameters as load_parameters
 from capsjax.training.saved import load_state as load_state

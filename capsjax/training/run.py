@@ -1,6 +1,7 @@
 """What a training run leaves: its result, and a folder that holds it."""
 
 import dataclasses
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from capsjax.compiler import Network
 from capsjax.compiler.state import named_state_shapes
+from capsjax.graph import plain
 from capsjax.graph import save as save_graph
 from capsjax.graph.files import new_folder, write_atomically
 from capsjax.training.saved import save_parameters, save_state
@@ -26,22 +28,26 @@ class Run:
         state: Network state.
         history: One row an epoch: `epoch`, `seconds` since the start, `loss` and
             metrics of training, and with prefix `validation_` of validation.
+        configuration: What the run was told, as plain data, where that is known: it
+            stands in run.json, and has no effect on what is loaded.
     """
 
     net: Network
     params: Any
     state: Any
     history: "pd.DataFrame"
+    configuration: Mapping[str, Any] | None = None
 
     def save(
         self, folder: str | os.PathLike[str], more: Mapping[str, bytes] | None = None
     ) -> Path:
         """Writes a run folder: graph.json, parameters.safetensors, history.csv.
 
-        Where capsule functions carry state (running statistics), it stands in
-        state.safetensors. The connections of a large neural network stand in one more
-        safetensors file, which graph.json names. The folder appears whole or not at
-        all.
+        The configuration stands in run.json, if there is one. Where capsule functions
+        carry state (running statistics), it stands in state.safetensors. The
+        connections of a large neural network stand in one more safetensors file, which
+        graph.json names. The folder appears whole or not at all; `cj.load_run` reads
+        it.
 
         Args:
             folder: Where; must not exist, or be empty.
@@ -52,10 +58,14 @@ class Run:
 
         Raises:
             FileExistsError: The folder holds something already.
+            ValueError: The configuration is no plain data.
             OSError: It can't be written; nothing is left behind.
         """
         with new_folder(folder) as new:
             save_graph(self.net.graph, new / "graph.json")
+            if self.configuration is not None:
+                text = configuration_text(self.configuration)
+                write_atomically(new / "run.json", text.encode())
             named = self.net.named(self.params)
             save_parameters(named, new / "parameters.safetensors")
             if named_state_shapes(self.net.program.typed):
@@ -66,6 +76,8 @@ class Run:
         return Path(folder)
 
     def __repr__(self) -> str:
+        if not len(self.history):
+            return f"Run({self.net.graph.name!r}, 0 epochs)"
         last = self.history.iloc[-1]
         figures = ", ".join(
             f"{name} {value:.4g}"
@@ -73,3 +85,18 @@ class Run:
             if name not in ("epoch", "seconds")
         )
         return f"Run({self.net.graph.name!r}, {len(self.history)} epochs: {figures})"
+
+
+def configuration_text(configuration: Mapping[str, Any]) -> str:
+    """A configuration as canonical JSON: equal ones have equal texts.
+
+    Args:
+        configuration: Plain data.
+
+    Raises:
+        ValueError: Something in it is no plain data; says where.
+    """
+    document, problems = plain.clean(dict(configuration))
+    if problems:
+        raise ValueError(f"configuration: {problems[0]}")
+    return json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
