@@ -76,7 +76,7 @@ def metrics(history: "pd.DataFrame") -> list[Metric]:
 
 def configuration(values: Mapping[str, Any]) -> Table:
     """What a run was told, a row a setting: `optimizer.learning_rate`."""
-    rows = [(name, _cut(text)) for name, text in _leaves(dict(values), "")]
+    rows = [(name, _cut(text)) for name, text in settings(values)]
     return Table(
         ("setting", "value"), rows[:_MOST_ROWS], max(len(rows) - _MOST_ROWS, 0)
     )
@@ -120,14 +120,14 @@ def _size(array: Any) -> tuple[str, str, str, str]:
     return shape, f"{values.size:,}", f"{root:.4g}", f"{largest:.4g}"
 
 
-def _leaves(value: Any, name: str) -> Iterator[tuple[str, str]]:
-    """Settings by their path; lists of plain values stand in one cell."""
+def settings(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Settings by their path, as text; lists of plain values are one."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            yield from _leaves(inner, f"{name}.{key}" if name else str(key))
+            yield from settings(inner, f"{name}.{key}" if name else str(key))
     elif isinstance(value, list) and any(isinstance(x, dict | list) for x in value):
         for at, inner in enumerate(value):
-            yield from _leaves(inner, f"{name}[{at}]")
+            yield from settings(inner, f"{name}[{at}]")
     elif isinstance(value, Mapping):
         if name:
             yield name, "{}"
@@ -137,7 +137,7 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, str]]:
 
 def _plain(value: Any) -> str:
     if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
+        return {None: "none", True: "true", False: "false"}[value]
     if isinstance(value, list):
         return ", ".join(x if isinstance(x, str) else _plain(x) for x in value)
     return brief(value)
