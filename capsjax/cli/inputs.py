@@ -50,7 +50,9 @@ def read_inputs(path: Path, net: cj.Network) -> dict[str, np.ndarray]:
             f"numpy.savez(path, {first}=...)",
         )
     found = {
-        name: _fitted(f"{path}, array {name!r}", array, inputs[name])
+        name: _fitted(
+            f"{path}, array {name!r}", array, inputs[name], name in net.typed.integers
+        )
         for name, array in arrays.items()
     }
     counts = {name: len(array) for name, array in found.items()}
@@ -98,18 +100,14 @@ def _array(content: bytes) -> np.ndarray:
     return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _fitted(place: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _fitted(
+    place: str, array: np.ndarray, shape: tuple[int, ...], integers: bool
+) -> np.ndarray:
     """Examples of a declared shape: floats as they are, bytes divided by 255."""
-    if array.dtype == np.uint8:
-        array = unit_interval(array)
-    if array.dtype.kind != "f":
-        raise DataError(
-            place,
-            f"values of type {array.dtype}",
-            "floats, which are taken as they are, or uint8, which is divided by 255",
-            "store x.astype('float32')",
-        )
-    array = array.astype(np.float32, copy=False)
+    if integers:
+        array = _whole_numbers(place, array)
+    else:
+        array = _floats(place, array)
     for whole in (array, array[None]):
         if whole.ndim and len(whole) and whole.shape[1:] == shape:
             return whole
@@ -123,6 +121,30 @@ def _fitted(place: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray
         f"examples of shape {shape}: [N, {', '.join(map(str, shape))}], or one alone",
         "reshape or resize it before it is stored",
     )
+
+
+def _whole_numbers(place: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "iu":
+        raise DataError(
+            place,
+            f"values of type {array.dtype}",
+            "integers, as the input's capsules look them up",
+            "store x.astype('int32')",
+        )
+    return array.astype(np.int32)
+
+
+def _floats(place: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.uint8:
+        array = unit_interval(array)
+    if array.dtype.kind != "f":
+        raise DataError(
+            place,
+            f"values of type {array.dtype}",
+            "floats, which are taken as they are, or uint8, which is divided by 255",
+            "store x.astype('float32')",
+        )
+    return array.astype(np.float32, copy=False)
 
 
 def _read_image(path: Path) -> np.ndarray:

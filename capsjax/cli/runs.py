@@ -179,8 +179,8 @@ def _table(folder: Path, found: Sequence[Listed]) -> "Table":
             counts[name] = counts.get(name, 0) + 1
     metrics = sorted(counts, key=lambda name: -counts[name])[:_MOST_METRICS]
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("run", style="bold", overflow="fold", min_width=12)
-    table.add_column("network, data", style="cyan", overflow="fold", min_width=12)
+    table.add_column("run", style="bold", overflow="fold", min_width=9)
+    table.add_column("network, data", style="cyan", overflow="fold", min_width=10)
     for head in ("parameters", "epochs"):
         table.add_column(head, justify="right", no_wrap=True)
     for name in metrics:

@@ -58,7 +58,8 @@ def predict(
         }
         for each in given_inputs(net):  # what those outputs do not look at
             if each.name not in batch:
-                batch[each.name] = np.zeros((batch_size, *each.shape), np.float32)
+                kind = np.int32 if each.name in net.typed.integers else np.float32
+                batch[each.name] = np.zeros((batch_size, *each.shape), kind)
         own = net.activations(params, state, batch, only=names)
         for name in names:
             found[name].append(jax.device_get(own[name]["Y"])[:size])

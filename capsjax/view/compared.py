@@ -55,7 +55,8 @@ def compared_curves(histories: Mapping[str, "pd.DataFrame"]) -> Picture:
     lines: dict[str, Any] = {}
     for number, metric in enumerate(metrics):
         axes = figure.add_subplot(rows, columns, number + 1)
-        lines = _draw(axes, tables, metric) | lines
+        lines |= _draw(axes, tables, metric)
+    lines = {name: lines[name] for name in tables if name in lines}
     # Names are set afterwards: as labels, some would be left out or read as formulas.
     legend = figure.legend(
         list(lines.values()), ["run"] * len(lines), loc="outside right upper"

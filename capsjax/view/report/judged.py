@@ -16,7 +16,7 @@ _SIDE = 128
 class Cell(NamedTuple):
     """A count of a confusion matrix, and its share of the row."""
 
-    count: int
+    times: int
     share: float
 
 
@@ -58,12 +58,12 @@ class Examined(NamedTuple):
     """All of it.
 
     Attributes:
-        count: The number of examples.
+        examples: How many there are.
         confusions: One for each output whose loss is over classes.
         worst: Examples of the largest loss, the largest first.
     """
 
-    count: int
+    examples: int
     confusions: list[Confusion]
     worst: list[Example]
 
@@ -172,5 +172,5 @@ def _png(pixels: np.ndarray) -> str:
     from matplotlib.image import imsave
 
     buffer = io.BytesIO()
-    imsave(buffer, pixels, format="png", metadata={"Software": None})
+    imsave(buffer, pixels, format="png")
     return address(buffer.getvalue(), "png")

@@ -67,7 +67,7 @@ def graph(net: Any) -> Shown | None:
     return embedded(draw(net), f"the graph of {net.graph.name}")
 
 
-def curves(history: "pd.DataFrame") -> list[Shown]:
+def curves(history: Any) -> list[Shown]:
     """Learning curves, a picture a metric: a narrow page puts them below each other."""
     if "epoch" not in history or not len(history):
         return []
