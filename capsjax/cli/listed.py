@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from capsjax.graph import plain
 from capsjax.training.load import read_configuration, read_history
 
@@ -82,7 +84,8 @@ def listed(folder: Path) -> Listed:
 
 def best_of(history: "pd.DataFrame", name: str) -> float:
     """The best value of a metric: the largest of a share, the least of a loss."""
-    values = history[name].dropna()
+    values = history[name].to_numpy(float)
+    values = values[~np.isnan(values)]
     if not len(values):
         return math.nan
     return float(values.max() if name.endswith("accuracy") else values.min())

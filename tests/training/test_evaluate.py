@@ -83,11 +83,11 @@ def test_of_a_data_set_the_test_examples_are_taken():
     net = cj.compile(cj.graph(y, losses={"y": "cross_entropy"}))
     params, state = net.init(jax.random.key(0))
     own, other = examples(), examples(20, seed=1)
-    splits = [Split(each["x"], each["y"]) for each in (own, other)]
+    train, test = (Split(each["x"], each["y"]) for each in (own, other))
     given: dict[str, Any] = {"params": params, "state": state}
-    found = cj.evaluate(net, Data("d", *splits, 3), **given)
-    assert found == cj.evaluate(net, splits[1], **given)
-    assert found != cj.evaluate(net, splits[0], **given)
+    found = cj.evaluate(net, Data("d", train, test, 3), **given)
+    assert found == cj.evaluate(net, test, **given)
+    assert found != cj.evaluate(net, train, **given)
 
 
 def test_the_core_is_that_of_training(fitted):

@@ -224,6 +224,25 @@ def test_a_large_picture_is_pixels_and_a_huge_one_is_left_out(monkeypatch):
     assert pictures.graph(net) is None
 
 
+def test_parameters_stand_from_input_to_output():
+    node = cj.input("x", (4,))
+    names = [f"h{i}" for i in range(12)]
+    for name in names:
+        node = cj.capsule(name, cj.matmul(node, 4))
+    net = cj.compile(cj.graph(node))
+    table = tables.parameters(net, net.init(jax.random.key(0))[0])
+    assert list(dict.fromkeys(row[0] for row in table.rows)) == names
+
+
+def test_capsules_of_any_name_in_a_trace():
+    rows = [(s, "_h" + "x" * 150, "", "delta", 1.0 + s) for s in (0, 1, 2)]
+    columns = ["step", "capsule", "source", "quantity", "value"]
+    picture = cj.view.trace(pd.DataFrame(rows, columns=columns))
+    (text,) = picture.figure.legends[0].get_texts()
+    assert text.get_text().startswith("_hx") and len(text.get_text()) < 40
+    assert picture.svg
+
+
 def test_settings_as_text():
     found = {"a": {"b": [1, "x", None], "c": [{"d": True}], "e": {}}, "f": 1e-3}
     assert list(tables.settings(found)) == [

@@ -9,7 +9,7 @@ from capsjax.view.report.pictures import address
 
 _MOST_CLASSES = 20
 _MOST_PAIRS = 15
-_WORST = 24
+_WORST, _WORST_UNSEEN = 24, 8
 _SIDE = 128
 
 
@@ -83,7 +83,7 @@ def examined(run: Any, data: Any) -> Examined:
     images = _images(run, data, judged)
     low, high = (0.0, 1.0) if images is None else _range(images)
     worst = []
-    for number in judged.worst(_WORST):
+    for number in judged.worst(_WORST_UNSEEN if images is None else _WORST):
         classes = [
             (
                 name,

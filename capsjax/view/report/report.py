@@ -83,7 +83,7 @@ def report(run: Any, data: Any = None, trace: "pd.DataFrame | Any | None" = None
             notes=tables.configuration(getattr(run.net.graph, "metadata", {}) or {}),
             graph=pictures.graph(run.net),
             curves=pictures.curves(run.history),
-            parameters=tables.parameters(run.net.named(run.params)),
+            parameters=tables.parameters(run.net, run.params),
             trace=None if table is None else pictures.trace(table),
             examined=None if data is None else examined(run, data),
             history=tables.history(run.history),

@@ -82,17 +82,21 @@ def configuration(values: Mapping[str, Any]) -> Table:
     )
 
 
-def parameters(named: Mapping[str, Any]) -> Table:
-    """Arrays of parameters by capsule: their shapes, counts and sizes."""
+def parameters(net: Any, params: Any) -> Table:
+    """Arrays of parameters by capsule, from input to output: shapes, counts, sizes."""
     import jax
 
-    rows, whole = [], 0
-    leaves = jax.tree_util.tree_leaves_with_path(named)
-    for path, array in leaves:
-        capsule, *part = [str(getattr(key, "key", key)) for key in path]
-        whole += math.prod(array.shape)
-        if len(rows) < _MOST_ROWS:
-            rows.append((capsule, " ".join(part), *_size(array)))
+    order = {capsule.name: at for at, capsule in enumerate(net.typed.unfolded)}
+    leaves = [
+        ([str(getattr(key, "key", key)) for key in path], array)
+        for path, array in jax.tree_util.tree_leaves_with_path(net.named(params))
+    ]
+    leaves.sort(key=lambda leaf: order.get(leaf[0][0], len(order)))
+    rows = [
+        (capsule, " ".join(part), *_size(array))
+        for (capsule, *part), array in leaves[:_MOST_ROWS]
+    ]
+    whole = sum(math.prod(array.shape) for _, array in leaves)
     heads = ("capsule", "array", "shape", "count", "rms", "largest")
     total = ("all", "", "", f"{whole:,}", "", "")
     return Table(heads, rows, len(leaves) - len(rows), total)
