@@ -148,13 +148,25 @@ def _write(path: str | os.PathLike[str], arrays: Iterable[tuple[Any, Any]]) -> N
 
 def _read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     import safetensors
-    import safetensors.numpy
 
     content = Path(path).read_bytes()
     try:
-        return safetensors.numpy.load(content)
+        # Not by safetensors.numpy, which writes bfloat16 and does not read it.
+        found = safetensors.deserialize(content)
+        return {
+            name: np.frombuffer(each["data"], _TYPES[each["dtype"]]).reshape(
+                each["shape"]
+            )
+            for name, each in found
+        }
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
         raise ValueError(
             f"{path}: found {error}; expected a whole safetensors file; cure: copy or "
             "save it again"
         ) from None
+
+
+_TYPES: dict[str, Any] = {"BF16": jnp.bfloat16, "BOOL": np.bool_}
+_TYPES |= {f"F{size}": f"<f{size // 8}" for size in (16, 32, 64)}
+_TYPES |= {f"I{size}": f"<i{size // 8}" for size in (8, 16, 32, 64)}
+_TYPES |= {f"U{size}": f"<u{size // 8}" for size in (8, 16, 32, 64)}

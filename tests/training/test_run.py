@@ -5,6 +5,7 @@ import os
 import struct
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,6 +106,16 @@ def test_parameters_of_capsule_functions_and_shared_weights(tmp_path):
     cj.save_parameters(named, tmp_path / "p.safetensors")
     again = cj.load_parameters(tmp_path / "p.safetensors")
     assert jax.tree.map(np.shape, again) == jax.tree.map(np.shape, named)
+
+
+def test_parameters_of_every_type(tmp_path):
+    types = ("bfloat16", "float16", "float32", "float64", "int32", "uint8", "bool")
+    named = {kind: {"B": np.asarray(jnp.arange(2).astype(kind))} for kind in types}
+    cj.save_parameters(named, tmp_path / "p.safetensors")
+    again = cj.load_parameters(tmp_path / "p.safetensors")
+    for kind in types:
+        assert again[kind]["B"].dtype == kind
+        np.testing.assert_array_equal(again[kind]["B"], named[kind]["B"])
 
 
 # ---- state

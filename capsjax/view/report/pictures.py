@@ -84,8 +84,12 @@ def curves(history: Any) -> list[Shown]:
     return found
 
 
-def trace(table: "pd.DataFrame") -> Shown | None:
+def trace(net: Any, table: "pd.DataFrame") -> Shown | None:
     """Signals and weights over the steps; None if nothing was recorded."""
     if not len(table):
         return None
+    if "capsule" in table:  # from input to output, as colors are
+        order = {capsule.name: at for at, capsule in enumerate(net.typed.unfolded)}
+        places = table["capsule"].map(lambda name: order.get(name, len(order)))
+        table = table.iloc[np.argsort(places.to_numpy(), kind="stable")]
     return embedded(draw_trace(table), "signals and weights of capsules over steps")

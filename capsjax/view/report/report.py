@@ -84,7 +84,7 @@ def report(run: Any, data: Any = None, trace: "pd.DataFrame | Any | None" = None
             graph=pictures.graph(run.net),
             curves=pictures.curves(run.history),
             parameters=tables.parameters(run.net, run.params),
-            trace=None if table is None else pictures.trace(table),
+            trace=None if table is None else pictures.trace(run.net, table),
             examined=None if data is None else examined(run, data),
             history=tables.history(run.history),
         )
