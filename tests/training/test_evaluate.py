@@ -8,7 +8,6 @@ import pytest
 
 import capsjax as cj
 from capsjax.training import evaluate as evaluate_module
-from capsjax.training import fit as fit_module
 from capsjax.training.data import Data, Split
 from capsjax.training.dataset import bind
 from capsjax.training.learner import Learner
@@ -91,7 +90,6 @@ def test_of_a_data_set_the_test_examples_are_taken():
 
 
 def test_the_core_is_that_of_training(fitted):
-    """One program, whoever asks: fit's own, while it has one, and this one."""
     run, held_out = fitted
     learner = Learner(run.net, optimizer_of(None))
     carry = {"params": run.params, "state": run.state}
@@ -101,7 +99,6 @@ def test_the_core_is_that_of_training(fitted):
     assert measure(carry, numbers) == last(run)
     nothing = evaluate_module.evaluation(jax.jit, learner, None, 8)
     assert nothing(carry, numbers) == {}
-    assert fit_module.fit
 
 
 def test_what_does_not_fit(fitted):

@@ -120,7 +120,7 @@ def _size(array: Any) -> tuple[str, str, str, str]:
     values = np.asarray(array).astype(np.float64)
     root = math.sqrt(np.mean(values**2)) if values.size else 0.0
     largest = float(np.max(np.abs(values), initial=0))
-    shape = shape_words(values.shape).replace(" ", "\u00a0")  # on one line
+    shape = shape_words(values.shape)
     return shape, f"{values.size:,}", f"{root:.4g}", f"{largest:.4g}"
 
 
