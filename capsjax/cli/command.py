@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -27,6 +28,15 @@ Spec = Annotated[
     typer.Argument(
         metavar="SPEC",
         help="A JSON document, or a network of the zoo.",
+        show_default=False,
+    ),
+]
+
+RunFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="The folder of a run.",
         show_default=False,
     ),
 ]

@@ -27,7 +27,7 @@ from capsjax.sweep.files import result_bytes, result_of
 from capsjax.sweep.program import Program
 from capsjax.sweep.unit import Result, Unit
 from capsjax.training.identity import differences
-from capsjax.training.run import (
+from capsjax.training.saved import (
     load_parameters,
     load_state,
     save_parameters,

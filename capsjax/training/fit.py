@@ -15,24 +15,23 @@ from capsjax.compiler.jit import jit
 from capsjax.compiler.parameters import flatten, show
 from capsjax.graph import content_hash
 from capsjax.graph.errors import brief
-from capsjax.training import metrics
 from capsjax.training.bar import Bar
 from capsjax.training.data import Split
 from capsjax.training.dataset import (
     Dataset,
     bind,
-    covering,
     permutation,
     split_of,
 )
+from capsjax.training.evaluate import Compile, evaluation
 from capsjax.training.guard import Guard, Mode, NonFinite, mode_of
 from capsjax.training.identity import code_of, digest, fingerprint
 from capsjax.training.learner import Learner, number
-from capsjax.training.loop import Loop, Order, Place, Row, Stopped, in_order
+from capsjax.training.loop import Loop, Order, Place, Row, Stopped
 from capsjax.training.optimizers import optimizer_of
 from capsjax.training.run import Run
 from capsjax.training.signals import Signals
-from capsjax.training.steps import Compile, Steps
+from capsjax.training.steps import Steps
 
 Trace = Callable[[int, Any, Any], None]
 
@@ -237,7 +236,7 @@ def fit_by(compiled: Compile, net: Network, data: Any, recipe: Recipe) -> Run:
             numbers |= {"scale": number(place.scale)} if "scale" in numbers else {}
         loop = Loop(
             steps=Steps(compiled, learner, train, numbers),
-            evaluate=_evaluation(compiled, learner, held_out, recipe.batch_size),
+            evaluate=evaluation(compiled, learner, held_out, recipe.batch_size),
             order=order,
             per_epoch=per_epoch,
             total=total,
@@ -276,7 +275,14 @@ def _run(loop: Loop) -> Run:
     history = pd.DataFrame(loop.place.rows)
     faults = tuple(loop.guard.faults)
     average = carry.get("average")
-    return Run(net, carry["params"], carry["state"], history, average, faults)
+    return Run(
+        net,
+        carry["params"],
+        carry["state"],
+        history,
+        average=average,
+        faults=faults,
+    )
 
 
 def _check(net: Network, recipe: Recipe) -> None:
@@ -357,27 +363,3 @@ def check_lengths(graph: Any, **lengths: int | None) -> None:
         if value < 1:
             raise ValueError(f"{name} is {value}; expected at least 1")
     require_loss(graph)
-
-
-def _evaluation(
-    compiled: Compile, learner: Learner, data: Dataset | None, batch_size: int
-) -> Callable[[Any, Any], dict[str, float]]:
-    """A function that measures the parameters in a carry on data."""
-    if data is None:
-        return lambda carry, numbers: {}
-    indices, weights = covering(len(data), min(batch_size, len(data)))
-
-    @compiled
-    def evaluation_step(sums, carry, batch, weights, numbers):
-        return learner.measured(sums, carry, batch, weights, numbers)
-
-    def evaluate(carry, numbers):
-        sums = metrics.zero(learner.net, evaluation=True)
-        used = ("params", "average", "state")
-        carry = {name: carry[name] for name in used if name in carry}
-        for rows, weight in zip(indices, weights, strict=True):
-            batch = {name: array[rows] for name, array in data.arrays.items()}
-            sums = evaluation_step(sums, carry, batch, weight, numbers)
-        return {name: float(sums[name]) / len(data) for name in in_order(sums)}
-
-    return evaluate

@@ -19,6 +19,7 @@ import numpy as np
 
 from capsjax.training import metrics
 from capsjax.training.bar import Bar
+from capsjax.training.evaluate import averages
 from capsjax.training.guard import (
     MOST_IN_A_ROW,
     ROLLED_BACK,
@@ -193,10 +194,8 @@ class Loop:
     def _row(self, epoch: Epoch, past: int) -> None:
         weight, seen = self._counted(epoch, past * self.per_epoch, len(epoch.order))
         sums = self.carry["sums"]
-        row = {
-            name: float(sums[name]) / max(weight if name == "loss" else seen, 1e-9)
-            for name in in_order(sums)
-        }
+        row = averages(sums, max(seen, 1))
+        row["loss"] = float(sums["loss"]) / max(weight, 1e-9)
         measured = self.evaluate(self.carry, self.steps.numbers)
         row |= {f"validation_{name}": value for name, value in measured.items()}
         row = {"epoch": past + 1, "seconds": round(self.seconds, 3), **row}
@@ -262,8 +261,3 @@ class Loop:
         guard.keep(self.carry, guard.anchor_index)
         self.bar.back(first + guard.index)
         return guard.index
-
-
-def in_order(sums: dict[str, Any]) -> list[str]:
-    """Names of metrics, the loss first: JAX has sorted them."""
-    return sorted(sums, key=lambda name: (name != "loss", name))

@@ -20,9 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from capsjax.training.dataset import Dataset, take
+from capsjax.training.evaluate import Compile
 from capsjax.training.learner import Carry, Given, Learner
-
-Compile = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 @dataclasses.dataclass(eq=False)
