@@ -10,8 +10,8 @@ from capsjax.graph.kinds import BACKWARDS, CAPS, LOSSES, WEIGHTINGS
 
 os.environ["CAPSJAX_CACHE"] = "off"  # also of the processes that tests start
 
-# Programs run for milliseconds here, so they are compiled fast, not well: without LLVM's
-# dear passes, in one module, and by XLA's older emitters, which take half as long.
+# Programs run for milliseconds here, so they are compiled fast, not well: without
+# LLVM's dear passes, in one module, and by XLA's older emitters, which are quicker.
 QUICK = (
     "--xla_backend_optimization_level=0",
     "--xla_llvm_disable_expensive_passes=true",
