@@ -2,16 +2,15 @@
 
 import contextlib
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import jax
-import numpy as np
 
 from capsjax.compiler import Network
-from capsjax.training.checkpoints.faults import Damaged, refusal, writing_failed
+from capsjax.training.checkpoints.due import Due
+from capsjax.training.checkpoints.faults import Damaged, writing_failed
 from capsjax.training.checkpoints.lock import RunLock
 from capsjax.training.checkpoints.policy import Checkpoints
 from capsjax.training.checkpoints.reading import (
@@ -29,7 +28,7 @@ from capsjax.training.checkpoints.record import (
 from capsjax.training.checkpoints.snapshot import Copier
 
 if TYPE_CHECKING:
-    import orbax.checkpoint as ocp
+    from capsjax.training.checkpoints.writer import Writer
 
 FOLDER = "checkpoints"
 """The folder of the checkpoints in that of the run."""
@@ -84,26 +83,24 @@ class Checkpointer:
         self._identity = plain(dict(identity), "the identity")
         self._copier = Copier()
         self._damaged: set[int] = set()
-        self._values: dict[int, float] = {}
-        self._steps: int | None = None
-        self._time: float | None = None
-        self._now: float | None = None
+        self._due = Due(policy)
         self._writing: int | None = None
-        self._manager: ocp.CheckpointManager | None = None
-        self._resources = contextlib.ExitStack()
-        with contextlib.ExitStack() as opening:
-            if jax.process_index() == 0:
-                self.folder.parent.mkdir(parents=True, exist_ok=True)
-                opening.callback(RunLock(self.folder.parent).release)
+        self._writer: Writer | None = None
+        self._lock: RunLock | None = None
+        if jax.process_index() == 0:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = RunLock(self.folder.parent)
+        try:
             self._look()
-            from capsjax.training.checkpoints import handler
+            from capsjax.training.checkpoints import writer
 
-            opening.enter_context(handler.Quiet())
-            try:
-                self._manager = handler.manager(self.folder, net, self._kept)
-            except OSError as error:
-                raise writing_failed(error, self.folder, self._whole()) from error
-            self._resources = opening.pop_all()
+            self._writer = writer.Writer(self.folder, net, self._kept)
+        except OSError as error:
+            self.close()
+            raise writing_failed(error, self.folder, self._whole()) from error
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def open(
@@ -132,9 +129,7 @@ class Checkpointer:
         """
         return cls(folder, net, policy, identity)
 
-    def due(
-        self, steps: int, now: float, row: Mapping[str, Any] | None = None
-    ) -> bool:
+    def due(self, steps: int, now: float, row: Mapping[str, Any] | None = None) -> bool:
         """Whether a checkpoint is to be written.
 
         With several processes, the first one's clock decides for all: all call this
@@ -145,24 +140,7 @@ class Checkpointer:
             now: The time in seconds, of a clock that never goes back.
             row: The row of the history of the epoch that ends here, if one does.
         """
-        self._now = now
-        if self._time is None:
-            self._time = now
-        if self._steps is None:
-            self._steps = steps
-        every, seconds = self.policy.every_steps, self.policy.every_seconds
-        if every is not None and steps // every > self._steps // every:
-            return True
-        if row is not None and self._is_best(row):
-            return True
-        if seconds is None:
-            return False
-        late = now - self._time >= seconds
-        if jax.process_count() > 1:
-            from jax.experimental import multihost_utils
-
-            late = bool(multihost_utils.broadcast_one_to_all(np.asarray(late)))
-        return late
+        return self._due(steps, now, row)
 
     def save(self, saved: Saved, *, measured: bool = False) -> None:
         """Copies what is to be saved and begins to write it.
@@ -180,11 +158,10 @@ class Checkpointer:
                 written before is left as it is, and saving may be tried again.
             ValueError: Something in `rows` or `more` is no plain data.
         """
-        from capsjax.training.checkpoints import handler
-
         self.wait()
-        managing = self._require_open()
-        value = self._value_of(saved.rows[-1]) if measured and saved.rows else None
+        if self._writer is None:
+            raise ValueError("the checkpointer is closed; open it again")
+        value = self._due.value_of(saved.rows[-1]) if measured and saved.rows else None
         record = {
             "steps": int(saved.steps),
             "value": value,
@@ -195,13 +172,14 @@ class Checkpointer:
         number = max(self._numbers(), default=0) + 1
         snapshot = self._copier.snapshot(saved.carry)
         if value is not None:
-            self._values[number] = value
+            self._due.values[number] = value
+        self._damaged.discard(number)
         self._writing = number
         try:
-            handler.save(managing, number, snapshot, record)
+            self._writer.save(number, snapshot, record)
         except Exception as error:
             self._give_up(error)
-        self._steps, self._time = saved.steps, self._now
+        self._due.saved(saved.steps)
 
     def wait(self) -> None:
         """Waits until what is being written is whole.
@@ -209,10 +187,10 @@ class Checkpointer:
         Raises:
             OSError: It can't be written.
         """
-        if self._manager is None or self._writing is None:
+        if self._writer is None or self._writing is None:
             return
         try:
-            self._manager.wait_until_finished()
+            self._writer.wait(self._writing)
         except Exception as error:
             self._give_up(error)
         self._writing = None
@@ -238,7 +216,7 @@ class Checkpointer:
         self.warnings += [text for text in texts if text not in self.warnings]
         self._damaged |= set(damaged)
         if saved is not None:
-            self._steps = saved.steps
+            self._due.saved(saved.steps)
         return saved
 
     def close(self) -> None:
@@ -250,10 +228,11 @@ class Checkpointer:
         try:
             self.wait()
         finally:
-            managing, self._manager = self._manager, None
-            with self._resources:
-                if managing is not None:
-                    managing.close()
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                writer.close()
+            if self._lock is not None:
+                self._lock.release()
 
     def __enter__(self) -> "Checkpointer":
         return self
@@ -265,11 +244,6 @@ class Checkpointer:
             if error is None:
                 raise
             error.add_note(str(late))  # neither hides the other
-
-    def _require_open(self) -> "ocp.CheckpointManager":
-        if self._manager is None:
-            raise ValueError("the checkpointer is closed; open it again")
-        return self._manager
 
     def _numbers(self) -> list[int]:
         return numbers_in(self.folder)
@@ -285,39 +259,16 @@ class Checkpointer:
                 continue
             sound = record
             if record.value is not None and record.value == record.value:
-                self._values[number] = record.value
+                self._due.values[number] = record.value
         if sound is not None:
             require_identity(sound, self._identity, self.folder)
 
     def _kept(self, numbers: list[int]) -> set[int]:
         """What is kept when a checkpoint is written; damaged ones count for nothing."""
         sound = [n for n in sorted(numbers) if n not in self._damaged]
-        kept = self.policy.kept(sound, self._values)
+        kept = self.policy.kept(sound, self._due.values)
         oldest = sound[-self.policy.keep :][0]
         return kept | {n for n in self._damaged if n > oldest}
-
-    def _value_of(self, row: Mapping[str, Any]) -> float | None:
-        """The value by which the best is known, where a row has it."""
-        name = self.policy.best
-        if name is None:
-            return None
-        if name not in row:
-            raise ValueError(
-                refusal(
-                    f"checkpoints: best={name!r}",
-                    f"the history's columns {', '.join(map(repr, row))}",
-                    "one of them",
-                    "name a column of the history, or give data to validate on",
-                )
-            )
-        value = float(row[name])
-        return None if value != value else value
-
-    def _is_best(self, row: Mapping[str, Any]) -> bool:
-        value = self._value_of(row)
-        if value is None:
-            return False
-        return all(self.policy.better(value, each) for each in self._values.values())
 
     def _whole(self) -> str:
         """What can be gone on from, in words."""
@@ -329,14 +280,9 @@ class Checkpointer:
         return "there is no earlier one"
 
     def _give_up(self, error: Exception) -> NoReturn:
-        """Removes what was begun, and raises what went wrong."""
+        """Forgets what was begun, and raises what went wrong."""
         number, self._writing = self._writing, None
-        self._values.pop(number or 0, None)
-        if jax.process_index() == 0:
-            for half in self.folder.glob(f"{number:06d}.*"):
-                shutil.rmtree(half, ignore_errors=True)
-        if self._manager is not None:
-            self._manager.reload()
+        self._due.values.pop(number or 0, None)
         if isinstance(error, ValueError):
             raise error
         raise writing_failed(error, self.folder, self._whole()) from error

@@ -10,9 +10,8 @@ class Damaged(Exception):
 
 def refusal(place: str, found: str, expected: str, cure: str) -> str:
     """A message with a place and a cure, as all of the library's are."""
-    return (
-        f"{place}\n    found:    {found}\n    expected: {expected}\n    cure:     {cure}"
-    )
+    found, expected = f"found:    {found}", f"expected: {expected}"
+    return "\n    ".join((place, found, expected, f"cure:     {cure}"))
 
 
 def writing_failed(error: BaseException, folder: Any, kept: str) -> OSError:

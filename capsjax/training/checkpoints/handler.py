@@ -1,15 +1,10 @@
-"""What orbax is asked to do: folders, atomic commits, threads. The content is ours.
+"""The content of a checkpoint, as orbax has it written: in the background, by all.
 
-Imported where a run writes checkpoints: orbax adds a third of a second to an import.
-Of orbax, the manager is used: it writes into a temporary folder, renames it when all
-processes are done, then removes what is not kept. Its own handlers, which read trees,
-never see a file.
+Orbax's own handlers, which read trees, never see a file.
 """
 
 import json
-import logging
 import os
-from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +12,9 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import (
-    PreservationContext,
-    PreservationPolicy,
-)
 
 from capsjax.compiler import Network
 from capsjax.training.checkpoints.arrays import digest, file_name, write_arrays
-from capsjax.training.checkpoints.reading import CONTENT
 from capsjax.training.checkpoints.record import NAME, write_record
 from capsjax.training.checkpoints.slots import slots
 from capsjax.training.checkpoints.snapshot import Snapshot
@@ -110,81 +100,3 @@ def _write_down(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-class _Policy(PreservationPolicy):
-    """Keeps what a function says of the numbers of checkpoints."""
-
-    def __init__(self, kept: Callable[[list[int]], set[int]]):
-        self.kept = kept
-
-    def should_preserve(
-        self, checkpoints: Sequence[Any], *, context: PreservationContext
-    ) -> Sequence[bool]:
-        numbers = [checkpoint.step for checkpoint in checkpoints]
-        kept = self.kept(numbers)
-        return [number in kept for number in numbers]
-
-
-def manager(
-    folder: Path, net: Network, kept: Callable[[list[int]], set[int]]
-) -> ocp.CheckpointManager:
-    """Orbax's manager of a folder of checkpoints.
-
-    Args:
-        folder: Where; made if it is not there. Half-written checkpoints are removed.
-        net: The network.
-        kept: Which of the numbers are kept.
-
-    Raises:
-        OSError: The folder can't be written to.
-    """
-    options = ocp.CheckpointManagerOptions(
-        step_format_fixed_length=6,
-        cleanup_tmp_directories=True,
-        preservation_policy=_Policy(kept),
-        save_root_metadata=False,
-        lightweight_initialize=True,  # else a damaged one is read at the start
-        async_options=ocp.AsyncOptions(
-            timeout_secs=_LONGEST,
-            create_directories_asynchronously=False,
-        ),
-    )
-    return ocp.CheckpointManager(
-        folder,
-        options=options,
-        item_handlers={CONTENT: Handler(net)},
-        logger=_Silent(),
-    )
-
-
-def save(
-    managing: ocp.CheckpointManager,
-    number: int,
-    snapshot: Snapshot,
-    record: dict[str, Any],
-) -> None:
-    """Begins to write a checkpoint."""
-    args = {CONTENT: SaveArgs(snapshot, record)}
-    managing.save(number, args=ocp.args.Composite(**args), force=True)
-
-
-class _Silent(ocp.logging.AbstractLogger):
-    """Takes orbax's statistics of steps and drops them."""
-
-    def log_entry(self, entry: Any) -> None:
-        """Drops it."""
-
-
-class Quiet(logging.Filter):
-    """Keeps orbax's own messages out of the log: what matters is raised or named."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return f"{os.sep}orbax{os.sep}" not in record.pathname
-
-    def __enter__(self) -> "Quiet":
-        logging.getLogger("absl").addFilter(self)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        logging.getLogger("absl").removeFilter(self)

@@ -188,7 +188,9 @@ def newest(
             skipped.append((number, str(error)))
             continue
         used = f"{own} (step {saved.steps:,}) is used"
-        texts = [f"{folder_of(folder, n)} is damaged: {why}; {used}" for n, why in skipped]
+        texts = [
+            f"{folder_of(folder, n)} is damaged: {why}; {used}" for n, why in skipped
+        ]
         return saved, texts, [n for n, _ in skipped]
     if not skipped:
         return None, [], []
@@ -201,4 +203,3 @@ def newest(
             "restore them from a copy; or begin anew, in another folder",
         )
     )
-

@@ -163,9 +163,7 @@ def _check_files(record: Record) -> None:
             raise Damaged(f"{NAME} names the file {name[:200]!r} of {count}")
 
 
-def require_identity(
-    record: Record, identity: Mapping[str, Any], folder: Path
-) -> None:
+def require_identity(record: Record, identity: Mapping[str, Any], folder: Path) -> None:
     """Refuses to go on from a run that is another one.
 
     Raises:

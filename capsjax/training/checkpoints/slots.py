@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from capsjax.compiler import Network
@@ -53,7 +54,7 @@ class Leaf(NamedTuple):
 def is_key(leaf: Any) -> bool:
     """Whether a leaf is a typed random key, which is stored as its data."""
     dtype = getattr(leaf, "dtype", None)
-    return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
 
 
 def leaf_of(leaf: Any) -> Leaf:

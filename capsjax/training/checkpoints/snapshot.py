@@ -57,27 +57,23 @@ class Copier:
             for _, array in own:
                 if isinstance(array, jax.Array):
                     array.copy_to_host_async()
-        free = self._memory
-        self._memory = []
-        parts = []
-        for own in pieces:
-            copied = []
-            for start, array in own:
-                host = np.asarray(array)
-                reused = free[len(self._memory)] if len(free) > len(self._memory) else None
-                if (
-                    reused is None
-                    or reused.shape != host.shape
-                    or reused.dtype != host.dtype
-                ):
-                    reused = np.empty(host.shape, host.dtype)
-                # On CPUs `host` is the device's own memory, which the next step may
-                # write to: its buffers are donated.
-                np.copyto(reused, host)
-                self._memory.append(reused)
-                copied.append(Part(start, reused))
-            parts.append(copied)
+        free, self._memory = iter(self._memory), []
+        parts = [
+            [Part(start, self._copied(array, next(free, None))) for start, array in own]
+            for own in pieces
+        ]
         return Snapshot(structure, leaves, parts)
+
+    def _copied(self, array: Any, memory: np.ndarray | None) -> np.ndarray:
+        host = np.asarray(array)
+        like = (host.shape, host.dtype)
+        if memory is None or (memory.shape, memory.dtype) != like:
+            memory = np.empty(*like)
+        # On CPUs `host` is the device's own memory, which the next step may write to:
+        # its buffers are donated.
+        np.copyto(memory, host)
+        self._memory.append(memory)
+        return memory
 
 
 def _pieces(array: Any) -> list[tuple[tuple[int, ...], Any]]:
