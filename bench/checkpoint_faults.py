@@ -29,7 +29,7 @@ import optax
 import psutil
 
 import capsjax as cj
-from bench.mutations import MUTATIONS, spoil_bytes
+from bench.mutations import MUTATIONS
 from capsjax.training.checkpoints import Checkpointer, Checkpoints, Saved, newest
 from capsjax.training.checkpoints.arrays import digest
 from capsjax.training.checkpoints.reading import CONTENT
@@ -59,6 +59,31 @@ def mutated(rng: random.Random, content: Path) -> None:
         _seal(content)
 
 
+def _spoiled(rng: random.Random, content: bytes) -> bytes:
+    """Bytes that are cut, flipped, left out, doubled or drawn."""
+    i, j = sorted(rng.randrange(len(content) + 1) for _ in range(2))
+    flipped = bytearray(content)
+    if content:
+        flipped[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    return rng.choice(
+        [
+            content[:i],
+            bytes(flipped),
+            bytes(flipped),
+            content[:i] + content[j:],
+            content[:j] + content[i:j] + content[j:],
+            content[:i] + rng.randbytes(rng.choice([1, 8, 100])) + content[i:],
+            content[:i] + rng.choice([b"[" * 3000, b"9" * 5000, b'"', b"1e999"]),
+        ]
+    )
+
+
+def _read(path: Path) -> bytes:
+    """What is in a file: the beginning, where it was made a sparse one."""
+    with open(path, "rb") as file:
+        return file.read(2**24)
+
+
 def _arrays(content: Path) -> Path:
     return next(iter(sorted(content.glob("*.safetensors"))), content / "none")
 
@@ -66,13 +91,13 @@ def _arrays(content: Path) -> Path:
 def _bytes_of_arrays(rng: random.Random, content: Path) -> None:
     path = _arrays(content)
     if path.is_file():
-        path.write_bytes(spoil_bytes(rng, path.read_bytes()))
+        path.write_bytes(_spoiled(rng, _read(path)))
 
 
 def _bytes_of_record(rng: random.Random, content: Path) -> None:
     path = content / NAME
     if path.is_file():
-        path.write_bytes(spoil_bytes(rng, path.read_bytes()))
+        path.write_bytes(_spoiled(rng, _read(path)))
 
 
 def _header(rng: random.Random, content: Path) -> None:
@@ -80,7 +105,7 @@ def _header(rng: random.Random, content: Path) -> None:
     path = _arrays(content)
     if not path.is_file():
         return
-    whole = path.read_bytes()
+    whole = _read(path)
     length = int.from_bytes(whole[:8], "little")
     try:
         holder = [json.loads(whole[8 : 8 + length])]
@@ -99,7 +124,7 @@ def _record(rng: random.Random, content: Path) -> None:
     """Anything in the record."""
     path = content / NAME
     try:
-        holder = [json.loads(path.read_bytes())]
+        holder = [json.loads(_read(path))]
         rng.choice(MUTATIONS)(rng, holder)
         path.write_text(json.dumps(holder[0] if holder else None))
     except (OSError, ValueError, RecursionError, OverflowError):
@@ -139,7 +164,7 @@ def _seal(content: Path) -> None:
     """Gives a record digests that fit what is there now, if it can be read at all."""
     path = _arrays(content)
     try:
-        record = json.loads((content / NAME).read_bytes())
+        record = json.loads(_read(content / NAME))
         size = path.stat().st_size
         if path.name in record["files"] and size < 2**24:
             size, sha256 = digest(path)

@@ -81,7 +81,9 @@ def _drawn(leaf: Any, seed: int) -> jax.Array:
     dtype = np.dtype(leaf.dtype)
     if jnp.issubdtype(dtype, jnp.floating):
         return jnp.asarray(random.normal(size=leaf.shape), dtype)
-    return jnp.asarray(random.integers(0, 1 + (dtype.kind != "b") * 99, leaf.shape), dtype)
+    return jnp.asarray(
+        random.integers(0, 1 + (dtype.kind != "b") * 99, leaf.shape), dtype
+    )
 
 
 def same(one: Any, two: Any) -> None:

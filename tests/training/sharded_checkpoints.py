@@ -1,4 +1,4 @@
-"""Checkpoints of sharded carries on eight devices of a CPU; `test_checkpoints` runs it."""
+"""Checkpoints of sharded carries on eight devices; `test_checkpoints` runs it."""
 
 import sys
 

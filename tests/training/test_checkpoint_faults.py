@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -113,8 +115,7 @@ def test_the_good_one_before_a_damaged_one_is_used(damage, name, why, run, net, 
         assert "000002 is damaged" in second
         checkpointer.latest(carry)
         assert len(checkpointer.warnings) == 2
-        assert pytest.raises(AssertionError, lambda: _match("nothing", first))
-        _match(why, first)
+        assert re.search(why, first), first
         # The run goes on: what is damaged counts for nothing, and goes in the end.
         checkpointer.save(Saved(11, carry, [], {}))
         checkpointer.wait()
@@ -125,12 +126,6 @@ def test_the_good_one_before_a_damaged_one_is_used(damage, name, why, run, net, 
         saved = checkpointer.latest(carry)
         assert saved is not None and saved.steps == 14
         assert not checkpointer.warnings
-
-
-def _match(pattern: str, text: str) -> None:
-    import re
-
-    assert re.search(pattern, text), text
 
 
 def test_if_none_is_sound_one_error_says_so(run, net, carry):
@@ -189,11 +184,11 @@ def full_disk(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("size", [0, 100, 1000, 3000])
 def test_a_full_disk_leaves_the_others_as_they_were(size, run, net, carry):
-    before = _content(run)
+    before, large = _content(run), {**carry, "padding": jnp.zeros(1000)}
     with opened(run, net) as checkpointer:
         with full_disk(size):
             with pytest.raises(OSError, match="the checkpoint can't be wri") as caught:
-                checkpointer.save(Saved(40, carry, ROWS, MORE))
+                checkpointer.save(Saved(40, large, ROWS, MORE))
                 checkpointer.wait()
             checkpointer.wait()  # it is said once
         assert "found:    File too large" in str(caught.value)
@@ -332,7 +327,7 @@ def test_a_second_process_is_refused_and_a_dead_one_is_not_waited_for(tmp_path):
         rest, _ = process.communicate()
         begun = [found, *(int(each.split()[1]) for each in rest.splitlines())]
         with opened(tmp_path, net) as checkpointer:
-            saved = checkpointer.latest(carry_at(net, 0))
+            saved = checkpointer.latest(carry_at_32(net, 0))
             assert saved is not None and not checkpointer.warnings
             # The last but one that was begun is whole: each waits for the one before.
             assert begun[-1] - 1 <= saved.steps <= begun[-1] + 1
@@ -341,8 +336,6 @@ def test_a_second_process_is_refused_and_a_dead_one_is_not_waited_for(tmp_path):
 
 
 def carry_at_32(net: cj.Network, steps: int) -> Any:
-    import jax
-
     with jax.enable_x64(False):
         return carry_at(net, steps)
 
@@ -363,16 +356,21 @@ def test_the_lock_says_who_holds_it(net, carry, tmp_path):
 def test_children_do_not_hold_the_lock(net, tmp_path):
     checkpointer = opened(tmp_path, net)
     receive, send = os.pipe()
+    ready, say = os.pipe()
     child = os.fork()
     if child == 0:  # holds what it was given until the parent is done
         os.close(send)
+        os.write(say, b"x")
         os.read(receive, 1)
         os._exit(0)
+    os.read(ready, 1)
     with pytest.raises(BlockingIOError):
         opened(tmp_path, net)
-    checkpointer.close()
+    assert checkpointer._lock is not None
+    checkpointer._lock.forget()  # as the kernel does where a process is killed
     opened(tmp_path, net).close()
     os.close(send)
-    os.close(receive)
     os.waitpid(child, 0)
-    assert jnp.zeros(1).shape == (1,)
+    for descriptor in (receive, ready, say):
+        os.close(descriptor)
+    checkpointer.close()

@@ -88,9 +88,10 @@ class Checkpointer:
         self._writer: Writer | None = None
         self._lock: RunLock | None = None
         if jax.process_index() == 0:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = RunLock(self.folder.parent)
+            self._lock = RunLock.of(self.folder.parent)
         try:
+            if self._lock is not None:
+                self.folder.mkdir(exist_ok=True)
             self._look()
             from capsjax.training.checkpoints import writer
 

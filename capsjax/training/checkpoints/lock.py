@@ -12,6 +12,8 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+from capsjax.training.checkpoints.faults import refusal
+
 NAME = ".lock"
 _HELD: "weakref.WeakSet[RunLock]" = weakref.WeakSet()
 
@@ -40,21 +42,53 @@ class RunLock:
             os.pwrite(self._descriptor, json.dumps(own).encode(), 0)
         except BlockingIOError as error:
             holder = _holder(self._descriptor)
-            self.release()
+            self.forget()
             raise BlockingIOError(
                 error.errno,
-                f"run folder {os.fspath(folder)}\n"
-                f"    found:    it is being written to by {holder}\n"
-                "    expected: a folder that no other run writes to\n"
-                "    cure:     wait for that run or end it, or choose another folder",
+                refusal(
+                    f"run folder {os.fspath(folder)}",
+                    f"it is being written to by {holder}",
+                    "a folder that no other run writes to",
+                    "wait for that run or end it, or choose another folder",
+                ),
             ) from None
         except BaseException:
-            self.release()
+            self.forget()
             raise
         _HELD.add(self)
 
+    @classmethod
+    def of(cls, folder: Path) -> "RunLock":
+        """Makes a run folder, if it is not there, and takes its lock.
+
+        Raises:
+            BlockingIOError: Another process, which it names, holds it.
+            OSError: The folder can't be made or written to.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return cls(folder)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            text = refusal(
+                f"run folder {folder}",
+                os.strerror(error.errno) if error.errno else str(error),
+                "a folder that can be written to",
+                "choose another folder, or make this one writable",
+            )
+            raise OSError(error.errno, text) from error
+
     def release(self) -> None:
-        """Gives the lock back; once is enough."""
+        """Gives the lock back, whoever has copies of it; once is enough."""
+        import fcntl
+
+        if self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self.forget()
+
+    def forget(self) -> None:
+        """Closes this process's copy of the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = None
@@ -71,12 +105,12 @@ def _holder(descriptor: int) -> str:
     return f"process {pid} on host {host!r}" + (", which is this one" if own else "")
 
 
-def _release_in_child() -> None:
+def _forget_in_child() -> None:
     # A forked child has a copy of the descriptor: it would hold the lock of a parent
     # that is killed. Closing the copy leaves the parent's lock as it is.
     for lock in list(_HELD):
-        lock.release()
+        lock.forget()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_release_in_child)
+    os.register_at_fork(after_in_child=_forget_in_child)
