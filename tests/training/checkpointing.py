@@ -66,7 +66,7 @@ def carry_of(
     wiring = {name: set(own) for name, own in net.program.wiring().items()}
 
     def drawn(path, leaf):
-        keys = [getattr(key, "key", None) for key in path]
+        keys = [str(getattr(key, "key", "")) for key in path]
         if keys[0] == "state" and keys[2] in wiring.get(keys[1], ()):
             return leaf
         return _drawn(leaf, seed + zlib.crc32(str(path).encode()) % 1000)

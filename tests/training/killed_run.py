@@ -1,4 +1,4 @@
-"""Writes checkpoints until it is killed; `test_checkpoint_faults` does so.
+"""Writes checkpoints until it is killed; `test_checkpoint_processes` does so.
 
 The carry of each step is a function of the step: whoever reads it back can tell.
 """

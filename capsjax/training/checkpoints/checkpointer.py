@@ -13,6 +13,7 @@ from capsjax.training.checkpoints.due import Due
 from capsjax.training.checkpoints.faults import Damaged, writing_failed
 from capsjax.training.checkpoints.lock import RunLock
 from capsjax.training.checkpoints.policy import Checkpoints
+from capsjax.training.checkpoints.quiet import Quiet
 from capsjax.training.checkpoints.reading import (
     CONTENT,
     Saved,
@@ -85,14 +86,17 @@ class Checkpointer:
         self._damaged: set[int] = set()
         self._due = Due(policy)
         self._writing: int | None = None
+        self._resources = contextlib.ExitStack()
         self._writer: Writer | None = None
         self._lock: RunLock | None = None
         if jax.process_index() == 0:
             self._lock = RunLock.of(self.folder.parent)
+            self._resources.callback(self._lock.release)
         try:
             if self._lock is not None:
                 self.folder.mkdir(exist_ok=True)
             self._look()
+            self._resources.enter_context(Quiet())  # also while orbax is imported
             from capsjax.training.checkpoints import writer
 
             self._writer = writer.Writer(self.folder, net, self._kept)
@@ -230,10 +234,9 @@ class Checkpointer:
             self.wait()
         finally:
             writer, self._writer = self._writer, None
-            if writer is not None:
-                writer.close()
-            if self._lock is not None:
-                self._lock.release()
+            with self._resources:
+                if writer is not None:
+                    writer.close()
 
     def __enter__(self) -> "Checkpointer":
         return self

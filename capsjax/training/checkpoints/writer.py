@@ -4,8 +4,6 @@ Imported where a run writes checkpoints: orbax adds a third of a second to an im
 """
 
 import contextlib
-import logging
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,11 +46,8 @@ class Writer:
             OSError: The folder can't be written to.
         """
         self.folder, self.net, self.kept = folder, net, kept
-        self._quiet = Quiet()
         self._manager: ocp.CheckpointManager | None = None
-        with self._quiet:
-            self._managing()
-        logging.getLogger("absl").addFilter(self._quiet)
+        self._managing()
 
     def save(self, number: int, snapshot: Snapshot, record: dict[str, Any]) -> None:
         """Begins to write a checkpoint; nothing else is being written.
@@ -82,10 +77,7 @@ class Writer:
 
     def close(self) -> None:
         """Ends all threads."""
-        try:
-            self._end()
-        finally:
-            logging.getLogger("absl").removeFilter(self._quiet)
+        self._end()
 
     def _managing(self) -> ocp.CheckpointManager:
         if self._manager is None:
@@ -143,17 +135,3 @@ class _Silent(ocp.logging.AbstractLogger):
 
     def log_entry(self, entry: Any) -> None:
         """Drops it."""
-
-
-class Quiet(logging.Filter):
-    """Keeps orbax's own messages out of the log: what matters is raised or named."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return f"{os.sep}orbax{os.sep}" not in record.pathname
-
-    def __enter__(self) -> "Quiet":
-        logging.getLogger("absl").addFilter(self)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        logging.getLogger("absl").removeFilter(self)
