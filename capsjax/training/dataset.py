@@ -1,7 +1,8 @@
-"""Data bound to a network: arrays by its names, checked once, fed by index."""
+"""Data bound to a network: checked once, held on the device or fed batch by batch."""
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -10,96 +11,245 @@ import numpy as np
 
 from capsjax.compiler import Network
 from capsjax.losses import holds_classes
-from capsjax.training.binding import bind_split, given_inputs
-from capsjax.training.data import Data, Split
+from capsjax.training.binding import (
+    Routes,
+    apply_routes,
+    given_inputs,
+    routes_by_name,
+    routes_by_shape,
+)
+from capsjax.training.data import Data, Named, Split
+from capsjax.training.data.ahead import read_ahead
+from capsjax.training.data.checks import check_batch, finite_fault
+from capsjax.training.data.readers import ArrayReader, Reader, SourceReader, is_source
+from capsjax.training.data.spec import Spec, Specs
 
 Arrays = dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """Examples by name, rows along the first axis.
 
     Attributes:
-        arrays: Inputs by input name and targets by output name.
+        arrays: Inputs by input name and targets by output name. On the host they are
+            as they were given, what `prepare` does to them still to be done; of a
+            source of items there are none.
         on_device: Whether they are held on the device, so that a batch is gathered
             there, within the step.
+        reader: What `feeds` reads by, where they are not.
+        routes: How the arrays of a network come from what is read.
+        what: What to call it in messages: "data", "validation".
     """
 
     arrays: Arrays
     on_device: bool
+    reader: Reader | None = None
+    routes: Routes = dataclasses.field(default_factory=dict)
+    what: str = "data"
 
     def __len__(self) -> int:
+        if self.reader is not None:
+            return self.reader.count
         return len(next(iter(self.arrays.values())))
 
+    def prepare(self, batch: Arrays) -> Arrays:
+        """A batch by the names of the network, from one that `feeds` gave.
 
-def bind(net: Network, given: Split | Mapping[str, Any], what: str) -> Dataset:
+        A pure function, to be called within the step: bytes travel as bytes and become
+        float32 in [0, 1] there, labels one-hot, pictures rows; what has two names
+        travels once. Nothing is done to data on the device.
+        """
+        if self.on_device:
+            return batch
+        return {n: route.in_step(batch[route.column]) for n, route in self._routes}
+
+    def feeds(
+        self,
+        order: np.ndarray,
+        start: int = 0,
+        place: Callable[[Arrays], Arrays] = jax.device_put,
+    ) -> Iterator[Arrays]:
+        """The batches of an epoch, for `prepare`; read ahead, checked as they arrive.
+
+        A thread reads and checks. Placing is done by the caller's thread, as batches
+        are asked for: it does not wait for the device, which is still at the steps
+        before.
+
+        Args:
+            order: The examples of each step, indices [steps, batch size].
+            start: The first step: those before it are not read.
+            place: Brings arrays to the device.
+
+        Yields:
+            Arrays by column, [batch size, ...]. Closing the iterator ends its thread.
+
+        Raises:
+            DataError: An example can not be read, differs from the others in shape or
+                type, or has a value that is not finite or a label out of range.
+        """
+        reader = self.reader
+        if reader is None:
+            raise ValueError(f"{self.what} is on the device; expected it on the host")
+        used = {route.column for _, route in self._routes}
+        labels = {r.column: r.labels for _, r in self._routes if r.labels}
+
+        def read(indices: np.ndarray) -> Arrays:
+            batch = {n: x for n, x in reader.read(indices).items() if n in used}
+            check_batch(self.what, batch, indices, labels)
+            return batch
+
+        with contextlib.closing(read_ahead(read, order[start:])) as batches:
+            for batch in batches:
+                yield place(batch)
+
+    @property
+    def _routes(self) -> list[tuple[str, Any]]:
+        return list(self.routes.items())
+
+
+def bind(net: Network, given: Any, what: str, stream: bool | None = None) -> Dataset:
     """Checks data against a network and brings it to the device where it fits.
 
     Args:
         net: The network.
-        given: A `Split`, whose arrays go where they fit (see `bind_split`); or arrays
-            by input and output name.
+        given: A `Split`, whose arrays go where they fit (see `routes_by_shape`);
+            arrays by input and output name, in memory or mapped into it; or a source
+            of items (see `readers`), whose names or pairs go where arrays would.
         what: What to call it in messages: "data", "validation".
+        stream: Whether it is fed batch by batch; if None, where it takes more than
+            half of the memory free on the device, and always from a source.
 
     Returns:
         The data, ready to be fed.
 
     Raises:
         ValueError: All that does not fit the network, by name.
+        TypeError: It is nothing of these.
     """
-    named = _by_name(net, given, what)
-    arrays = {name: np.asarray(array) for name, array in named.items()}
-    faults = _faults(net, arrays)
-    if faults:
-        name, lines = net.graph.name, "\n    ".join(faults)
-        raise ValueError(f"{what} does not fit network {name!r}:\n    {lines}")
+    reader, paired = _reader(net, given, what)
+    specs = reader.specs
+    by_shape = paired and {"inputs", "targets"} == set(specs)
+    routes = (
+        routes_by_shape(net, specs, what) if by_shape else routes_by_name(net, specs)
+    )
+    faults = _faults(net, {name: route.spec(specs) for name, route in routes.items()})
+    if not isinstance(reader, ArrayReader):
+        _require(net, what, faults)
+        return Dataset({}, False, reader, routes, what)
+    columns = reader.columns
+    faults += _label_faults(routes, columns) + _count_faults(routes, columns)
+    _require(net, what, faults)
     # What has two names, an image and its reconstruction's target, is held once.
-    once = {id(array): array for array in arrays.values()}
-    on_device = sum(array.nbytes for array in once.values()) < room() // 2
+    sizes = {route: route.spec(specs).nbytes for route in routes.values()}
+    on_device = not stream and sum(sizes.values()) * reader.count < room() // 2
+    read = [n for n in columns if on_device or n not in reader.mapped]
+    _require(net, what, _value_faults(routes, {n: columns[n] for n in read}))
     if on_device:
-        once = jax.device_put(once)
+        arrays = apply_routes(routes, columns)
+        once = jax.device_put({id(array): array for array in arrays.values()})
         arrays = {name: once[id(array)] for name, array in arrays.items()}
-    return Dataset(arrays, on_device)
+        return Dataset(arrays, True, routes=routes, what=what)
+    arrays = {name: columns[route.column] for name, route in routes.items()}
+    return Dataset(arrays, False, reader, routes, what)
 
 
 def split_of(data: Any) -> tuple[Any, Any]:
-    """Training and validation data in what `fit` is given; the latter may be None."""
-    return (data.train, data.test) if isinstance(data, Data) else (data, None)
+    """Training and validation data in what `fit` is given; the latter may be None.
+
+    A mapping of whole sets by "train" and "validation" or "test", as Hugging Face
+    gives one, is parted, too.
+    """
+    if isinstance(data, Data):
+        return data.train, data.test
+    if isinstance(data, Mapping) and _is_examples(data.get("train")):
+        held_out = [data[name] for name in ("validation", "test") if name in data]
+        return data["train"], held_out[0] if held_out else None
+    return data, None
 
 
-def _by_name(net: Network, given: Any, what: str) -> Mapping[str, Any]:
-    if isinstance(given, Mapping):
-        return given
-    if not isinstance(given, Split):
-        first = given_inputs(net)[0].name
-        raise TypeError(
-            f"{what} must be what cj.load_data(...) gives, or arrays by name, such as "
-            f"{{{first!r}: array, ...}}, not {type(given).__name__}"
-        )
-    return bind_split(net, given, what)
+def _is_examples(given: Any) -> bool:
+    named = isinstance(given, Mapping | Split | Named)
+    return named or (is_source(given) and not isinstance(given, list | tuple))
 
 
-def _faults(net: Network, arrays: Mapping[str, np.ndarray]) -> list[str]:
+def _reader(net: Network, given: Any, what: str) -> tuple[Reader, bool]:
+    """What reads data, and whether its columns are inputs and targets."""
+    first = given_inputs(net)[0].name
+    wanted = (
+        "what cj.load_data(...) gives, or arrays by name, such as "
+        f"{{{first!r}: array, ...}}"
+    )
+    if isinstance(given, Split):
+        columns = {"inputs": given.inputs, "targets": given.targets}
+        return ArrayReader({n: _array(x) for n, x in columns.items()}), True
+    if isinstance(given, Named):
+        given = given.arrays
+    if isinstance(given, Mapping) and given:
+        once = {id(array): _array(array) for array in given.values()}
+        return ArrayReader({n: once[id(array)] for n, array in given.items()}), False
+    if is_source(given):
+        reader = SourceReader(given, what, wanted)
+        return reader, reader.pairs
+    raise TypeError(f"{what} must be {wanted}, not {type(given).__name__}")
+
+
+def _array(given: Any) -> np.ndarray:
+    return given if isinstance(given, np.ndarray) else np.asarray(given)
+
+
+def _require(net: Network, what: str, faults: list[str]) -> None:
+    if faults:
+        name, lines = net.graph.name, "\n    ".join(faults)
+        raise ValueError(f"{what} does not fit network {name!r}:\n    {lines}")
+
+
+def _faults(net: Network, specs: Specs) -> list[str]:
+    """What does not fit by name, shape or type."""
     inputs = {each.name: each.shape for each in given_inputs(net)}
     losses = dict(net.graph.losses)
     faults = [
         f"{name!r}: unknown; expected {', '.join([*inputs, *losses])}"
-        for name in arrays
+        for name in specs
         if name not in inputs and name not in losses
     ]
     faults += [
-        f"{name!r}: missing" for name in [*inputs, *losses] if name not in arrays
+        f"{name!r}: missing" for name in [*inputs, *losses] if name not in specs
     ]
-    for name, array in arrays.items():
-        if name in inputs and array.shape[1:] != inputs[name]:
+    for name, spec in specs.items():
+        if name in inputs and spec.shape != inputs[name]:
             faults.append(
-                f"input {name!r}: found examples of shape {array.shape[1:]}; "
+                f"input {name!r}: found examples of shape {spec.shape}; "
                 f"expected {inputs[name]}"
             )
         if name in losses:
-            faults += _target_faults(net, name, array)
-    counts = {name: len(array) for name, array in arrays.items() if array.ndim}
+            faults += _target_faults(net, name, spec)
+    return faults
+
+
+def _target_faults(net: Network, name: str, spec: Spec) -> list[str]:
+    shape = net.shapes[name].output
+    loss: Any = dict(net.graph.losses)[name]
+    batch = jax.ShapeDtypeStruct((1, *spec.shape), spec.dtype)
+    if spec.shape == shape or holds_classes(loss, batch, (1, *shape)):
+        return []
+    also = f", or integers of shape {shape[:-1]}" if loss.classes else ""
+    return [
+        f"target of {name!r}: found {spec.dtype} of shape {spec.shape} per "
+        f"example; expected {shape}{also}"
+    ]
+
+
+def _label_faults(routes: Routes, columns: Mapping[str, np.ndarray]) -> list[str]:
+    found = [(route.labels, columns[route.column]) for route in routes.values()]
+    faults = [labels.fault(array) for labels, array in found if labels is not None]
+    return [fault for fault in faults if fault]
+
+
+def _count_faults(routes: Routes, columns: Mapping[str, np.ndarray]) -> list[str]:
+    arrays = {name: columns[route.column] for name, route in routes.items()}
+    counts = {name: len(array) for name, array in arrays.items()}
+    faults = []
     if len(set(counts.values())) > 1:
         faults.append(f"the numbers of examples differ: {counts}")
     if 0 in counts.values():
@@ -107,24 +257,12 @@ def _faults(net: Network, arrays: Mapping[str, np.ndarray]) -> list[str]:
     return faults
 
 
-def _target_faults(net: Network, name: str, array: np.ndarray) -> list[str]:
-    shape = net.shapes[name].output
-    if array.shape[1:] == shape:
-        return []
-    loss: Any = dict(net.graph.losses)[name]
-    if not holds_classes(loss, array, (len(array), *shape)):
-        also = f", or integers of shape {shape[:-1]}" if loss.classes else ""
-        return [
-            f"target of {name!r}: found {array.dtype} of shape {array.shape[1:]} per "
-            f"example; expected {shape}{also}"
-        ]
-    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
-    if low < 0 or high >= shape[-1]:
-        return [
-            f"target of {name!r}: found classes from {low} to {high}; expected 0 to "
-            f"{shape[-1] - 1}, as the capsule has {shape[-1]}"
-        ]
-    return []
+def _value_faults(routes: Routes, columns: Mapping[str, np.ndarray]) -> list[str]:
+    """What is not finite; each column is named as what takes it first."""
+    names = {route.column: name for name, route in reversed(routes.items())}
+    once = {id(array): (names.get(n, n), array) for n, array in columns.items()}
+    faults = [finite_fault(name, array) for name, array in once.values()]
+    return [fault for fault in faults if fault]
 
 
 def room() -> int:
@@ -146,6 +284,22 @@ def permutation(count: int, batch_size: int, seed: int, epoch: int) -> np.ndarra
     order = np.random.default_rng((seed, epoch)).permutation(count)
     steps = count // batch_size
     return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
+
+
+def permutation_padded(
+    count: int, batch_size: int, seed: int, epoch: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """All examples of an epoch, shuffled: indices and weights [steps, batch size].
+
+    Begins with the steps of `permutation`. Where the last batch is short, it is filled
+    up from the beginning of the order, with weight 0.
+    """
+    order = np.random.default_rng((seed, epoch)).permutation(count)
+    steps = -(-count // batch_size)
+    shape = (steps, batch_size)
+    weights = np.arange(steps * batch_size) < count
+    indices = np.resize(order, shape).astype(np.int32)
+    return indices, weights.astype(np.float32).reshape(shape)
 
 
 def covering(count: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:

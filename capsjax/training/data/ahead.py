@@ -1,0 +1,48 @@
+"""Batches that are read ahead, while the device computes.
+
+MEASURED
+"""
+
+import collections
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+DEPTH = 4
+"""Batches that are held ready, at most: so much memory they take."""
+
+
+def read_ahead(
+    read: Callable[[T], R], items: Iterable[T], depth: int = DEPTH
+) -> Iterator[R]:
+    """`map(read, items)`, whose next results a thread makes in the meantime.
+
+    Order, results and errors are those of `map`. One thread reads, so that sources
+    need not be safe for several. It ends when the iterator is closed or exhausted;
+    what it is about to finish is waited for.
+
+    Args:
+        read: What makes a result of an item.
+        items: What is read, in this order.
+        depth: Results that are made before they are asked for, at most.
+
+    Example:
+        >>> list(read_ahead(lambda x: x * x, [1, 2, 3]))
+        [1, 4, 9]
+    """
+    rest = iter(items)
+    pool = ThreadPoolExecutor(1, thread_name_prefix="capsjax-data")
+    try:
+        first = itertools.islice(rest, depth)
+        waiting = collections.deque(pool.submit(read, item) for item in first)
+        while waiting:
+            result = waiting.popleft().result()
+            for item in itertools.islice(rest, 1):
+                waiting.append(pool.submit(read, item))
+            yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
