@@ -13,14 +13,16 @@ an image and its reconstruction's target, are moved alike. In evaluation only
 
 from capsjax.training.augment.chain import Chain as chain
 from capsjax.training.augment.declared import augmentation_of
-from capsjax.training.augment.kind import AUGMENTATIONS, Augmentation
+from capsjax.training.augment.kind import (
+    AUGMENTATIONS,
+    Augmentation,
+    register_augmentation,
+)
 from capsjax.training.augment.mixup import Mixup as mixup
 from capsjax.training.augment.normalize import Normalize as normalize
 from capsjax.training.augment.pictures import Crop as crop
 from capsjax.training.augment.pictures import Flip as flip
 from capsjax.training.augment.pictures import Shift as shift
-
-register_augmentation = AUGMENTATIONS.register
 
 __all__ = [
     "AUGMENTATIONS",

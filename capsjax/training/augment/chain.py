@@ -1,15 +1,14 @@
 """Chain: augmentations one after another."""
 
-import dataclasses
 from typing import Any, Self
 
 import jax
 
 from capsjax.compiler import Network
-from capsjax.training.augment.kind import AUGMENTATIONS, Augmentation, Batch
+from capsjax.training.augment.kind import Augmentation, Batch, register_augmentation
 
 
-@AUGMENTATIONS.register("chain")
+@register_augmentation("chain")
 class Chain(Augmentation):
     """Several augmentations, each with a random key of its own.
 

@@ -2,15 +2,15 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Self, TypeVar
 
 import jax
 
 from capsjax.compiler import Network
 from capsjax.graph.kinds import Kind, Registry
 
-Batch = Mapping[str, jax.Array]
+Batch = Mapping[str, Any]
 
 
 class Augmentation(Kind):
@@ -70,6 +70,30 @@ class Augmentation(Kind):
 
 
 AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")
+
+A = TypeVar("A", bound=Augmentation)
+
+
+def register_augmentation(kind: str) -> Callable[[type[A]], type[A]]:
+    """A class decorator that enters an augmentation under the name `kind`.
+
+    Raises:
+        ValueError: The name is no identifier, or another record has it already.
+
+    Example:
+        >>> @register_augmentation("doctest_invert")
+        ... class Invert(Augmentation):
+        ...     def __call__(self, key, batch, train):
+        ...         return {**batch, "image": 1 - batch["image"]}
+        >>> print(Invert())
+        doctest_invert
+    """
+
+    def enter(cls: type[A]) -> type[A]:
+        AUGMENTATIONS.register(kind)(cls)
+        return cls
+
+    return enter
 
 
 def _plain(value: Any) -> Any:

@@ -9,12 +9,17 @@ import jax
 import jax.numpy as jnp
 
 from capsjax.compiler import Network
-from capsjax.training.augment.kind import AUGMENTATIONS, Augmentation, Batch, pictures
+from capsjax.training.augment.kind import (
+    Augmentation,
+    Batch,
+    pictures,
+    register_augmentation,
+)
 
 Numbers = float | Sequence[float]
 
 
-@AUGMENTATIONS.register("normalize")
+@register_augmentation("normalize")
 class Normalize(Augmentation):
     """Brings images to the scale that networks learn best from.
 

@@ -11,7 +11,6 @@ was measured for 128 images of 28x28 (and of 32x32x3, 96x96x3, 224x224x3) on CPU
 the first is quickest but at the largest size, where it is as quick as the second.
 """
 
-import dataclasses
 import math
 from typing import Any, Literal, get_args
 
@@ -19,18 +18,18 @@ import jax
 import jax.numpy as jnp
 
 from capsjax.training.augment.kind import (
-    AUGMENTATIONS,
     Augmentation,
     Batch,
     pictures,
     put_back,
+    register_augmentation,
     require_number,
 )
 
 Fill = Literal["constant", "edge", "reflect", "symmetric", "wrap"]
 
 
-@AUGMENTATIONS.register("shift")
+@register_augmentation("shift")
 class Shift(Augmentation):
     """Moves each image by up to some pixels, down or up and right or left.
 
@@ -61,10 +60,12 @@ class Shift(Augmentation):
 
     def __call__(self, key: jax.Array, batch: Batch, train: bool) -> dict[str, Any]:
         images = pictures(self, batch)
-        return _moved(key, batch, images, self.pixels, "constant") if train else {**batch}
+        return (
+            _moved(key, batch, images, self.pixels, "constant") if train else {**batch}
+        )
 
 
-@AUGMENTATIONS.register("crop")
+@register_augmentation("crop")
 class Crop(Augmentation):
     """Pads each image and cuts a window of its old size out, at a random place.
 
@@ -98,10 +99,12 @@ class Crop(Augmentation):
 
     def __call__(self, key: jax.Array, batch: Batch, train: bool) -> dict[str, Any]:
         images = pictures(self, batch)
-        return _moved(key, batch, images, self.padding, self.fill) if train else {**batch}
+        return (
+            _moved(key, batch, images, self.padding, self.fill) if train else {**batch}
+        )
 
 
-@AUGMENTATIONS.register("flip")
+@register_augmentation("flip")
 class Flip(Augmentation):
     """Mirrors each image, left to right, with some probability.
 

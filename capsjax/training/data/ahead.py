@@ -5,7 +5,7 @@ MEASURED
 
 import collections
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ DEPTH = 4
 
 def read_ahead(
     read: Callable[[T], R], items: Iterable[T], depth: int = DEPTH
-) -> Iterator[R]:
+) -> Generator[R]:
     """`map(read, items)`, whose next results a thread makes in the meantime.
 
     Order, results and errors are those of `map`. One thread reads, so that sources

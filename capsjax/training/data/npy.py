@@ -1,4 +1,4 @@
-"""Folders of `.npy` files, mapped into memory: read as they are needed, page by page."""
+"""Folders of `.npy` files, mapped into memory: read page by page as they are needed."""
 
 import math
 from pathlib import Path
@@ -52,7 +52,7 @@ def map_folder(folder: Path) -> Data:
     if missing := [f"{each}.npy" for each in wanted if each not in files]:
         raise DataError(
             folder,
-            f"no {', '.join(missing)} among {', '.join(p.name for p in files.values())}",
+            f"no {', '.join(missing)} among {', '.join(f'{x}.npy' for x in files)}",
             f"{', '.join(f'{each}.npy' for each in wanted)}",
             f"put it there; what can be read is {ACCEPTED}",
         )
@@ -94,15 +94,13 @@ def _named(folder: Path) -> Named | None:
 def _map(path: Path) -> np.memmap:
     """Maps a file; runs no code in it, and reads its header alone."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")
     except OSError:
         raise
     # Anything else is a fault of the file: NumPy's parser of headers, which are Python
     # literals, raises a dozen types.
     except Exception as error:
         raise damaged(path, f"damaged: {error}", "a whole .npy file") from error
-    if not isinstance(array, np.memmap):
-        raise damaged(path, "no array", "a whole .npy file")
     if array.dtype.kind not in _NUMBERS:
         raise DataError(
             path,

@@ -3,9 +3,9 @@
 A *source* is anything with `__len__` and `__getitem__(index)`, as the sources of grain
 and the map-style data sets of torch are. An item is a mapping of arrays by name, or a
 pair (input, target). Where a source has `__getitems__(indices)`, which gives a list of
-items, it is asked for a batch at once. Data sets of Hugging Face are sources, too, whose
-columns are read as arrays of numpy; only their public interface is used, so `datasets`
-is no dependency.
+items, it is asked for a batch at once. Data sets of Hugging Face are sources, too,
+whose columns are read as arrays of numpy; only their public interface is used, so
+`datasets` is no dependency.
 
 All readers have the same attributes:
 
