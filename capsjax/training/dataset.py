@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from capsjax.compiler import Network
-from capsjax.losses import holds_classes
 from capsjax.training.binding import (
     Routes,
     apply_routes,
@@ -20,9 +19,15 @@ from capsjax.training.binding import (
 )
 from capsjax.training.data import Data, Named, Split
 from capsjax.training.data.ahead import read_ahead
-from capsjax.training.data.checks import check_batch, finite_fault
+from capsjax.training.data.checks import check_batch
 from capsjax.training.data.readers import ArrayReader, Reader, SourceReader, is_source
-from capsjax.training.data.spec import Spec, Specs
+from capsjax.training.misfits import (
+    count_faults,
+    faults_by_name,
+    label_faults,
+    require_fit,
+    value_faults,
+)
 
 Arrays = dict[str, Any]
 
@@ -135,18 +140,20 @@ def bind(net: Network, given: Any, what: str, stream: bool | None = None) -> Dat
     routes = (
         routes_by_shape(net, specs, what) if by_shape else routes_by_name(net, specs)
     )
-    faults = _faults(net, {name: route.spec(specs) for name, route in routes.items()})
+    faults = faults_by_name(
+        net, {name: route.spec(specs) for name, route in routes.items()}
+    )
     if not isinstance(reader, ArrayReader):
-        _require(net, what, faults)
+        require_fit(net, what, faults)
         return Dataset({}, False, reader, routes, what)
     columns = reader.columns
-    faults += _label_faults(routes, columns) + _count_faults(routes, columns)
-    _require(net, what, faults)
+    faults += label_faults(routes, columns) + count_faults(routes, columns)
+    require_fit(net, what, faults)
     # What has two names, an image and its reconstruction's target, is held once.
     sizes = {route: route.spec(specs).nbytes for route in routes.values()}
     on_device = not stream and sum(sizes.values()) * reader.count < room() // 2
     read = [n for n in columns if on_device or n not in reader.mapped]
-    _require(net, what, _value_faults(routes, {n: columns[n] for n in read}))
+    require_fit(net, what, value_faults(routes, {n: columns[n] for n in read}))
     if on_device:
         arrays = apply_routes(routes, columns)
         once = jax.device_put({id(array): array for array in arrays.values()})
@@ -197,72 +204,8 @@ def _reader(net: Network, given: Any, what: str) -> tuple[Reader, bool]:
 
 
 def _array(given: Any) -> np.ndarray:
-    return given if isinstance(given, np.ndarray) else np.asarray(given)
-
-
-def _require(net: Network, what: str, faults: list[str]) -> None:
-    if faults:
-        name, lines = net.graph.name, "\n    ".join(faults)
-        raise ValueError(f"{what} does not fit network {name!r}:\n    {lines}")
-
-
-def _faults(net: Network, specs: Specs) -> list[str]:
-    """What does not fit by name, shape or type."""
-    inputs = {each.name: each.shape for each in given_inputs(net)}
-    losses = dict(net.graph.losses)
-    faults = [
-        f"{name!r}: unknown; expected {', '.join([*inputs, *losses])}"
-        for name in specs
-        if name not in inputs and name not in losses
-    ]
-    faults += [f"{name!r}: missing" for name in [*inputs, *losses] if name not in specs]
-    for name, spec in specs.items():
-        if name in inputs and spec.shape != inputs[name]:
-            faults.append(
-                f"input {name!r}: found examples of shape {spec.shape}; "
-                f"expected {inputs[name]}"
-            )
-        if name in losses:
-            faults += _target_faults(net, name, spec)
-    return faults
-
-
-def _target_faults(net: Network, name: str, spec: Spec) -> list[str]:
-    shape = net.shapes[name].output
-    loss: Any = dict(net.graph.losses)[name]
-    batch = jax.ShapeDtypeStruct((1, *spec.shape), spec.dtype)
-    if spec.shape == shape or holds_classes(loss, batch, (1, *shape)):
-        return []
-    also = f", or integers of shape {shape[:-1]}" if loss.classes else ""
-    return [
-        f"target of {name!r}: found {spec.dtype} of shape {spec.shape} per "
-        f"example; expected {shape}{also}"
-    ]
-
-
-def _label_faults(routes: Routes, columns: Mapping[str, np.ndarray]) -> list[str]:
-    found = [(route.labels, columns[route.column]) for route in routes.values()]
-    faults = [labels.fault(array) for labels, array in found if labels is not None]
-    return [fault for fault in faults if fault]
-
-
-def _count_faults(routes: Routes, columns: Mapping[str, np.ndarray]) -> list[str]:
-    arrays = {name: columns[route.column] for name, route in routes.items()}
-    counts = {name: len(array) for name, array in arrays.items()}
-    faults = []
-    if len(set(counts.values())) > 1:
-        faults.append(f"the numbers of examples differ: {counts}")
-    if 0 in counts.values():
-        faults.append("there are no examples")
-    return faults
-
-
-def _value_faults(routes: Routes, columns: Mapping[str, np.ndarray]) -> list[str]:
-    """What is not finite; each column is named as what takes it first."""
-    names = {route.column: name for name, route in list(routes.items())[::-1]}
-    once = {id(array): (names.get(n, n), array) for n, array in columns.items()}
-    faults = [finite_fault(name, array) for name, array in once.values()]
-    return [fault for fault in faults if fault]
+    array = given if isinstance(given, np.ndarray) else np.asarray(given)
+    return array if array.ndim else array[None]  # a single number is no rows: named so
 
 
 def room() -> int:

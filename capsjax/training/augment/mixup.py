@@ -17,7 +17,6 @@ from capsjax.training.augment.kind import (
     require_number,
 )
 
-
 _QUANTILES = 4096
 
 
@@ -38,8 +37,8 @@ class Mixup(Augmentation):
 
     Labels become one-hot rows first, so targets are shares of classes. Each example
     has its own m; its partner x' is that of a random permutation of the batch. m is one
-    of 4,096 quantiles of the distribution, each as likely: drawing from it exactly would
-    take seconds to compile, and seven times as long.
+    of 4,096 quantiles of the distribution, each as likely: `jax.random.beta` takes
+    seconds to compile.
 
     Attributes:
         alpha: Above zero: the larger, the nearer are shares to one half.
