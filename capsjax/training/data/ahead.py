@@ -1,8 +1,8 @@
 """Batches that are read ahead, while the device computes.
 
 One thread of the standard library does it, and takes whole batches. Of what brings
-MNIST from mapped files to LeNet-5 (`python -m bench.streaming`; 2 cores, batch 128, where
-a step takes 20 ms of processor time), processor time for each batch, all threads:
+MNIST from mapped files to LeNet-5 (`python -m bench.streaming`; 2 cores, batch 128,
+where a step takes 20 ms of processor time), processor time for each batch, all threads:
 
     read when needed                               21 us
     one thread ahead, values checked (this)        77 us
@@ -12,7 +12,7 @@ a step takes 20 ms of processor time), processor time for each batch, all thread
     grain, examples                             2,830 us
 
 Libraries that read examples one by one take up to an eighth of the step. grain with
-whole batches does no more than this thread, for 0.7 s of imports and seven packages; what
+whole batches does no more than this thread, for 0.7 s of imports and six packages; what
 else it does is not needed, since order and the place in an epoch are given. Its sources
 are read as any other. Not reading ahead is cheapest while files are in the system's
 cache, and would wait for every disk.
