@@ -48,8 +48,10 @@ _SWEEP = Dialect(
     known=known_keys,
     own_words=own_words,
     checks=checked,
-    forms_at={"over": 2, **dict.fromkeys(("search", "optimizer", *_CHOICES), 1)},
-    choices=_CHOICES,
+    forms_at={
+        "over": (2,),
+        **dict.fromkeys(("search", "optimizer", *_CHOICES), (1,)),
+    },
 )
 
 _AS_THEY_ARE = tuple(

@@ -63,9 +63,8 @@ class Dialect(Generic[F]):
         own_words: A fault of pydantic's in words of this kind of document; None for
             the common ones. From the document, the path and the fault.
         checks: What is wrong with plain data of any form, beside its types.
-        forms_at: Which step of pydantic's locations names a form, not a place, by the
+        forms_at: Which steps of pydantic's locations name a form, not a place, by the
             first step.
-        choices: Keys whose value may take several forms, with places within.
     """
 
     form: type[F]
@@ -74,8 +73,7 @@ class Dialect(Generic[F]):
     known: Callable[[Any, Path], Sequence[str]]
     own_words: Callable[[Any, Path, Any], Problem | None]
     checks: Callable[[Any], Iterable[Problem]]
-    forms_at: Mapping[str, int]
-    choices: tuple[str, ...] = ()
+    forms_at: Mapping[str, tuple[int, ...]]
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -169,26 +167,17 @@ def _placed(dialect: Dialect[Any], problem: Problem) -> Problem:
 def _problems(
     dialect: Dialect[Any], document: Any, errors: Sequence[Any]
 ) -> list[Problem]:
-    """One problem for each fault.
+    """One problem for each place.
 
     Where a value may take several forms, pydantic says of each why it is not that
     one: the form that was understood farthest is meant; of equals, all are named.
     """
-    found: dict[Any, list[tuple[Path, Any]]] = {}
+    found: dict[Path, list[Problem]] = {}
     for error in errors:
         path = _real_path(dialect, document, error["loc"])
-        choice = path[:1] if path and path[0] in dialect.choices else path
-        found.setdefault(choice, []).append((path, error))
-    problems = []
-    for alternatives in found.values():
-        farthest = max(len(path) for path, _ in alternatives)
-        meant: dict[Path, list[Problem]] = {}
-        for path, error in alternatives:
-            if len(path) == farthest:
-                own = _problem(dialect, document, path, error)
-                meant.setdefault(path, []).append(own)
-        problems += [_joined(each) for each in meant.values()]
-    return problems
+        found.setdefault(path, []).append(_problem(dialect, document, path, error))
+    around = {path[:length] for path in found for length in range(len(path))}
+    return [_joined(each) for path, each in found.items() if path not in around]
 
 
 def _joined(forms: list[Problem]) -> Problem:
@@ -201,11 +190,11 @@ def _joined(forms: list[Problem]) -> Problem:
 
 def _real_path(dialect: Dialect[Any], document: Any, loc: tuple[Any, ...]) -> Path:
     """Drops from a location the steps that name a form, not a place."""
-    at = dialect.forms_at.get(loc[0]) if loc else None
+    at = dialect.forms_at.get(loc[0], ()) if loc else ()
     path: list[Any] = []
     value = document
     for number, step in enumerate(loc):
-        if number == at or (at is None and not _leads_on(value, step)):
+        if number in at or (not at and not _leads_on(value, step)):
             continue
         path.append(step)
         if isinstance(value, dict):

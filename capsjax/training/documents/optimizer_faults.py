@@ -6,7 +6,7 @@ from typing import Any
 
 from capsjax.graph.errors import Path, Problem, brief, listing, nearest
 from capsjax.training.documents.faults import MISPLACED, Fault
-from capsjax.training.optimizers import OPTIMIZERS, SCHEDULES, optimizer_of
+from capsjax.training.optimizers import LISTS, OPTIMIZERS, SCHEDULES, optimizer_of
 
 
 def optimizer_faults(
@@ -62,15 +62,23 @@ class _Judge:
             return
         parameters = inspect.signature(SCHEDULES[kind]).parameters
         needed = [name for name, x in parameters.items() if x.default is x.empty]
-        rate = {"kind": kind, **dict.fromkeys(needed, 1.0)}
+        found = []
         for name, value in given.items():
             if name != "kind":
-                own = {"kind": optimizer, "learning_rate": {**rate, name: value}}
-                yield from self.setting(own, value, (*path, name), tuple(parameters))
+                length = len(value) if isinstance(value, list) else 1
+                alike = {n: [1.0] * length if n in LISTS else 1.0 for n in needed}
+                rate = {"kind": kind, **alike, name: value}
+                own = {"kind": optimizer, "learning_rate": rate}
+                found += self.setting(own, value, (*path, name), tuple(parameters))
         for name in needed:
             if name not in given:
-                found = f"no key {name!r}"
-                yield self.fault((*path, name), found, f"the key {name!r}", "add it")
+                text = f"no key {name!r}"
+                key = f"the key {name!r}"
+                found.append(self.fault((*path, name), text, key, "add it"))
+        if not found:  # each by itself is sound: are they together?
+            whole = {"kind": optimizer, "learning_rate": given}
+            found += self.setting(whole, given, path, (str(path[-1]),))
+        yield from found
 
     def setting(
         self, declared: dict[str, Any], value: Any, path: Path, known: tuple[str, ...]
