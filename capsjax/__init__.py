@@ -72,7 +72,18 @@ from capsjax.sweep.space import sweep_members as sweep_members
 from capsjax.sweep.sweep import sweep as sweep
 from capsjax.training import schedules as schedules
 from capsjax.training import writers as writers
+from capsjax.training.configuration import RunConfiguration as RunConfiguration
+from capsjax.training.configuration import (
+    RunConfigurationError as RunConfigurationError,
+)
+from capsjax.training.configuration import (
+    load_run_configuration as load_run_configuration,
+)
+from capsjax.training.configuration import (
+    parse_run_configuration as parse_run_configuration,
+)
 from capsjax.training.data import load_data as load_data
+from capsjax.training.early_stopping import EarlyStopping as EarlyStopping
 from capsjax.training.evaluate import evaluate as evaluate
 from capsjax.training.fit import fit as fit
 from capsjax.training.guard import Fault as Fault
