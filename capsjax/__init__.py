@@ -70,8 +70,10 @@ from capsjax.sweep.document import parse_sweep as parse_sweep
 from capsjax.sweep.ensemble import ensemble as ensemble
 from capsjax.sweep.space import sweep_members as sweep_members
 from capsjax.sweep.sweep import sweep as sweep
+from capsjax.training import augment as augment
 from capsjax.training import schedules as schedules
 from capsjax.training import writers as writers
+from capsjax.training.checkpoints import Checkpoints as Checkpoints
 from capsjax.training.configuration import RunConfiguration as RunConfiguration
 from capsjax.training.configuration import (
     RunConfigurationError as RunConfigurationError,

@@ -112,6 +112,8 @@ def list_results(folder: Path, contents: Mapping[str, str] = NO_CONTENTS) -> Non
 
 
 _CONTENTS = {
+    "average.safetensors": "the moving average of the parameters, by name",
+    "checkpoints": "from which --resume goes on",
     "graph.json": "the network; capsjax show reads it",
     "graph.svg": "a drawing of the network",
     "history.csv": "loss and metrics of each epoch",
@@ -120,5 +122,7 @@ _CONTENTS = {
     "manifest.json": "what the other files are",
     "parameters.safetensors": "the parameters by name",
     "program.stablehlo": "the program; cj.load_exported reads the folder",
+    "report.html": "all of this on a page",
+    "run.json": "how it was trained, and what decides the result",
     "state.safetensors": "running statistics and wiring",
 }

@@ -1,6 +1,7 @@
 """evaluate: what training measures on validation data, for any parameters and data."""
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -111,6 +112,14 @@ def evaluation(
     if data is None:
         return lambda carry, numbers: {}
     indices, weights = covering(len(data), min(batch_size, len(data)))
+    learner = prepared(learner, data)
+
+    def batches() -> Iterator[Any]:
+        if not data.on_device:
+            yield from data.feeds(indices)
+            return
+        for rows in indices:
+            yield {name: array[rows] for name, array in data.arrays.items()}
 
     @compiled
     def evaluation_step(sums, carry, batch, weights, numbers):
@@ -120,12 +129,17 @@ def evaluation(
         sums = metrics.zero(learner.net, evaluation=True)
         used = ("params", "average", "state")
         carry = {name: carry[name] for name in used if name in carry}
-        for rows, weight in zip(indices, weights, strict=True):
-            batch = {name: array[rows] for name, array in data.arrays.items()}
+        for batch, weight in zip(batches(), weights, strict=True):
             sums = evaluation_step(sums, carry, batch, weight, numbers)
         return averages(sums, len(data))
 
     return evaluate
+
+
+def prepared(learner: Learner, data: Dataset) -> Learner:
+    """The learner of what this data feeds."""
+    own = None if data.on_device else data.prepare
+    return dataclasses.replace(learner, prepare=own)
 
 
 def averages(sums: dict[str, jax.Array], count: int) -> dict[str, float]:

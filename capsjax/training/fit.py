@@ -15,15 +15,18 @@ from capsjax.compiler.jit import jit
 from capsjax.compiler.parameters import flatten, show
 from capsjax.graph import content_hash
 from capsjax.graph.errors import brief
+from capsjax.training.augment import augmentation_of
 from capsjax.training.bar import Bar
+from capsjax.training.class_weights import example_weights
 from capsjax.training.data import Split
 from capsjax.training.dataset import (
     Dataset,
     bind,
     permutation,
+    permutation_padded,
     split_of,
 )
-from capsjax.training.evaluate import Compile, evaluation
+from capsjax.training.evaluate import Compile, evaluation, prepared
 from capsjax.training.guard import Guard, Mode, NonFinite, mode_of
 from capsjax.training.identity import code_of, digest, fingerprint
 from capsjax.training.learner import Learner, number
@@ -38,7 +41,11 @@ Trace = Callable[[int, Any, Any], None]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a network is trained: what `fit` takes, by its names."""
+    """How a network is trained: what `fit` takes, by its names.
+
+    Attributes:
+        about: What else stands in the folder's run.json, as plain data.
+    """
 
     validation: Split | Mapping[str, Any] | None = None
     optimizer: Any = None
@@ -61,6 +68,7 @@ class Recipe:
     checkpoints: Any = None
     progress: bool = True
     trace: Trace | None = None
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def fit(
@@ -185,6 +193,7 @@ def fit(
         short_batch=short_batch,
         class_weights=class_weights,
         augment=augment,
+        configuration=None if folder is None else folder.about,
         average=average,
         guard=guard,
         early_stopping=early_stopping,
@@ -209,7 +218,12 @@ def fit_by(compiled: Compile, net: Network, data: Any, recipe: Recipe) -> Run:
         recipe: How.
     """
     _check(net, recipe)
-    learner = Learner(net, optimizer_of(recipe.optimizer), decay=recipe.average)
+    learner = Learner(
+        net,
+        optimizer_of(recipe.optimizer),
+        augment=_augmentation(net, recipe.augment),
+        decay=recipe.average,
+    )
     numbers = learner.given(recipe.settings or {})
     learner.require_settings(numbers)
     numbers = jax.tree.map(number, numbers)
@@ -219,7 +233,7 @@ def fit_by(compiled: Compile, net: Network, data: Any, recipe: Recipe) -> Run:
     train = bind(net, given, "data")
     test = recipe.validation if recipe.validation is not None else test
     held_out = None if test is None else bind(net, test, "validation")
-    order = _order(recipe, train)
+    order = _order(net, recipe, train)
     per_epoch = len(order(1)[0])
     total = recipe.epochs * per_epoch if recipe.steps is None else recipe.steps
     with contextlib.ExitStack() as stack:
@@ -235,7 +249,7 @@ def fit_by(compiled: Compile, net: Network, data: Any, recipe: Recipe) -> Run:
             place, carry = restored
             numbers |= {"scale": number(place.scale)} if "scale" in numbers else {}
         loop = Loop(
-            steps=Steps(compiled, learner, train, numbers),
+            steps=Steps(compiled, prepared(learner, train), train, numbers),
             evaluate=evaluation(compiled, learner, held_out, recipe.batch_size),
             order=order,
             per_epoch=per_epoch,
@@ -257,8 +271,11 @@ def fit_by(compiled: Compile, net: Network, data: Any, recipe: Recipe) -> Run:
         try:
             loop.run()
         except Stopped as stopped:
-            raise NonFinite(stopped.why, stopped.fault, _run(loop)) from None
-        run = _run(loop)
+            if folder is not None:
+                folder.save(loop)
+            run = _run(loop, folder)
+            raise NonFinite(stopped.why, stopped.fault, run) from None
+        run = _run(loop, folder)
         if folder is not None:
             folder.save(loop)
             if loop.signals.received and place.steps < total:
@@ -267,7 +284,7 @@ def fit_by(compiled: Compile, net: Network, data: Any, recipe: Recipe) -> Run:
         return run
 
 
-def _run(loop: Loop) -> Run:
+def _run(loop: Loop, folder: Any) -> Run:
     """What a loop has come to."""
     import pandas as pd  # here: the first step shall not wait for it
 
@@ -280,6 +297,7 @@ def _run(loop: Loop) -> Run:
         carry["params"],
         carry["state"],
         history,
+        configuration=None if folder is None else folder.about,
         average=average,
         faults=faults,
     )
@@ -310,14 +328,24 @@ def _check(net: Network, recipe: Recipe) -> None:
         )
 
 
-def _order(recipe: Recipe, data: Dataset) -> Order:
+def _augmentation(net: Network, given: Any) -> Any:
+    made = augmentation_of(given)
+    return None if made is None else made.of_network(net)
+
+
+def _order(net: Network, recipe: Recipe, data: Dataset) -> Order:
     """What each epoch visits, and what it counts."""
     count, size = len(data), min(recipe.batch_size, len(data))
+    own = example_weights(net, data, recipe.class_weights)
 
     def order(epoch: int) -> tuple[np.ndarray, np.ndarray | None]:
         if recipe.short_batch == "drop":
-            return permutation(count, size, recipe.seed, epoch), None
-        raise NotImplementedError
+            rows, weights = permutation(count, size, recipe.seed, epoch), None
+        else:
+            rows, weights = permutation_padded(count, size, recipe.seed, epoch)
+        if own is not None:
+            weights = own[rows] if weights is None else own[rows] * weights
+        return rows, weights
 
     return order
 
@@ -335,15 +363,17 @@ def _folder(learner: Learner, recipe: Recipe, given: Any, test: Any) -> Any:
         "optimizer": [optimizer.name, optimizer.document or code_of(optimizer.make)],
         "settings": {**built_in, **dict(recipe.settings or {})},
         "class weights": recipe.class_weights,
-        "augmentation": repr(recipe.augment),
+        "augmentation": repr(learner.augment),
         "data": digest([fingerprint(given), fingerprint(test)]),
         "first parameters": _parameters_fingerprint(learner.net, recipe.params),
         "device": jax.default_backend(),
         **{name.replace("_", " "): getattr(recipe, name) for name in own},
     }
     policy = recipe.checkpoints or Checkpoints()
-    about = {"epochs": recipe.epochs, "steps": recipe.steps}
-    return opened(recipe.folder, learner.net, policy, identity, about, recipe.resume)
+    about = {"epochs": recipe.epochs, "steps": recipe.steps, **recipe.about}
+    return opened(
+        str(recipe.folder), learner.net, policy, identity, about, recipe.resume
+    )
 
 
 def _parameters_fingerprint(net: Network, params: Any) -> str:

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from capsjax.graph import content_hash
 from capsjax.graph import save as save_graph
 from capsjax.graph.files import write_atomically
 from capsjax.training.identity import differences
-from capsjax.training.loop import Loop, Place
+from capsjax.training.loop import Loop, Place, Row
 from capsjax.training.run import Run
 from capsjax.training.signals import Interrupted
 
@@ -37,11 +38,13 @@ class Folder:
         path: Where it is.
         checkpointer: What keeps checkpoints in it.
         resumed: Whether it was there before.
+        about: What stands in run.json.
     """
 
     path: Path
     checkpointer: Any
     resumed: bool
+    about: dict[str, Any]
 
     def restored(self, carry: Any) -> tuple[Place, Any] | None:
         """Where the run goes on, from its newest sound checkpoint; None at the start.
@@ -50,25 +53,29 @@ class Folder:
             carry: What a run begins with: names, shapes and types.
         """
         saved = self.checkpointer.latest(carry) if self.resumed else None
+        for text in self.checkpointer.warnings:
+            warnings.warn(text, stacklevel=2)
         if saved is None:
             return None
         rows = [dict(row) for row in saved.rows]
         return Place(steps=saved.steps, rows=rows, **saved.more), saved.carry
 
-    def due(self, steps: int, at_row: bool) -> bool:
-        """Whether a checkpoint is to be kept now."""
-        policy = self.checkpointer.policy
-        if policy.best is not None and at_row:
-            return True
-        return self.checkpointer.due(steps, time.monotonic())
+    def due(self, steps: int, row: Row | None) -> bool:
+        """Whether a checkpoint is to be kept; at the end of an epoch, with its row."""
+        return self.checkpointer.due(steps, time.monotonic(), row)
 
     def within(self, steps: int) -> int:
         """The steps that may be taken until a checkpoint must be kept."""
         every = self.checkpointer.policy.every_steps
         return 2**31 - 1 if every is None else every - steps % every
 
-    def save(self, loop: Loop) -> None:
-        """Keeps a checkpoint; what it takes on the disk goes on beside the run."""
+    def save(self, loop: Loop, measured: bool = False) -> None:
+        """Keeps a checkpoint; what it takes on the disk goes on beside the run.
+
+        Args:
+            loop: The run.
+            measured: Whether its last row was measured on these very parameters.
+        """
         from capsjax.training.checkpoints import Saved
 
         place = loop.place
@@ -78,7 +85,8 @@ class Folder:
             "scale": place.scale,
         }
         rows = [dict(row) for row in place.rows]
-        self.checkpointer.save(Saved(place.steps, loop.carry, rows, more))
+        saved = Saved(place.steps, loop.carry, rows, more)
+        self.checkpointer.save(saved, measured=measured)
 
     def write_history(self, rows: Any) -> None:
         """Writes the history as far as it goes."""
@@ -90,12 +98,13 @@ class Folder:
     def interrupted(self, loop: Loop, total: int) -> Interrupted:
         """What is raised where a signal has ended the run; its checkpoint is kept."""
         self.checkpointer.wait()
-        name = signal.Signals(loop.signals.received).name
+        number = loop.signals.received or signal.SIGINT
+        name = signal.Signals(number).name
         return Interrupted(
             f"{name} came: the run ended after step {loop.place.steps:,} of {total:,}; "
             f"a checkpoint is in {self.path}; to go on: the same call with resume=True "
             "(--resume)",
-            loop.signals.received,
+            number,
         )
 
     def finish(self, run: Run) -> None:
@@ -150,8 +159,8 @@ def opened(
             f"{path} exists, is not empty and holds no run; choose another folder, "
             "nothing was overwritten"
         )
-    (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-    with Checkpointer.open(path / "checkpoints", net, policy, identity) as checkpointer:
+    path.mkdir(parents=True, exist_ok=True)
+    with Checkpointer.open(path, net, policy, identity) as checkpointer:
         if there is None:
             save_graph(net.graph, path / "graph.json")
         written = {"format_version": FORMAT_VERSION, "network": net.graph.name}
@@ -159,7 +168,7 @@ def opened(
         written |= {"identity": identity}
         text = json.dumps(written, indent=1, default=str)
         write_atomically(path / "run.json", text.encode())
-        yield Folder(path, checkpointer, there is not None)
+        yield Folder(path, checkpointer, there is not None, json.loads(text))
 
 
 def _read(path: Path) -> dict[str, Any] | None:

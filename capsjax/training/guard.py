@@ -56,7 +56,8 @@ class Fault:
         step: The step, counted from 1 over the whole run.
         place: The first capsule or weight concerned, on the way that numbers take:
             forward for U and Y, then back for error signals, then gradients.
-        quantity: "input", "parameter", "U", "Y", "loss", "delta", "gradient" or "update".
+        quantity: "input", "parameter", "U", "Y", "loss", "delta", "gradient" or
+            "update".
         shape: Shape of the quantity, with the batch.
         faulty: How many of its numbers are not finite.
         smallest: The smallest of those that are; NaN if none is.

@@ -3,7 +3,8 @@
 What changes from step to step is one pytree, the *carry*:
 
     params, state   those of the network
-    average         the moving average of the parameters, where one is kept
+    average, taken  the moving average of the parameters, where one is kept, and the
+                    steps it is over
     optimizer       the optimizer's state
     key             what the next random key is made of
     sums            metrics summed over the examples of the epoch
@@ -24,6 +25,7 @@ import numpy as np
 from capsjax.compiler import Network
 from capsjax.graph.errors import brief, listing, nearest
 from capsjax.training import metrics
+from capsjax.training.averaging import average_start, average_update
 from capsjax.training.optimizers import Optimizer
 from capsjax.training.step import optimizer_step
 
@@ -137,9 +139,11 @@ class Learner:
         drawn, state = self.net.init(jax.random.key(seed), scale=scale)
         # A copy, since steps donate their buffers and the user's must stay whole.
         params = drawn if params is None else jax.tree.map(jnp.copy, params)
-        average = {} if self.decay is None else jax.tree.map(jnp.copy, params)
+        average = {}
+        if self.decay is not None:
+            average = {"average": average_start(params), "taken": jnp.int32(0)}
         return {
-            **({} if self.decay is None else {"average": average}),
+            **average,
             "params": params,
             "state": state,
             "optimizer": self.optimizer(given["optimizer"]).init(params),
@@ -193,7 +197,9 @@ class Learner:
         sums = metrics.of_step(self.net, loss, outputs, batch, weights)
         average = {}
         if self.decay is not None:
-            average["average"] = moved(carry["average"], params, self.decay)
+            taken = carry["taken"] + 1
+            moved = average_update(carry["average"], params, self.decay, taken)
+            average = {"average": moved, "taken": taken}
         return {
             **average,
             "params": params,
@@ -229,10 +235,3 @@ class Learner:
         losses, outputs = net.examples(params, state, batch, settings=settings)
         own = metrics.of_examples(net, losses, outputs, batch, weights, settings)
         return {name: sums[name] + own[name] for name in own}
-
-
-def moved(average: Any, params: Any, decay: float) -> Any:
-    """The moving average a step later: `decay * average + (1 - decay) * params`."""
-    import optax
-
-    return optax.incremental_update(params, average, 1 - decay)

@@ -82,8 +82,8 @@ class Loop:
         bar: The progress bar.
         signals: Signals that came.
         trace: Called after each step, or None.
-        save: Keeps a checkpoint, `save(loop)`.
-        due: Whether a checkpoint is due, `due(steps, at_row)`.
+        save: Keeps a checkpoint, `save(loop, measured)`.
+        due: Whether a checkpoint is due, `due(steps, row)`.
         within: The steps that may be taken until a checkpoint must be kept.
         history: Called with all rows after each.
         callbacks: Called with each row.
@@ -101,8 +101,8 @@ class Loop:
     bar: Bar
     signals: Signals
     trace: Callable[[int, Any, Any], None] | None = None
-    save: Callable[["Loop"], None] | None = None
-    due: Callable[[int, bool], bool] = lambda steps, at_row: False
+    save: Callable[["Loop", bool], None] | None = None
+    due: Callable[[int, Row | None], bool] = lambda steps, row: False
     within: Callable[[int], int] = lambda steps: 2**31 - 1
     history: Callable[[list[Row]], None] = lambda rows: None
     callbacks: Sequence[Callable[[Row], None]] = ()
@@ -158,7 +158,7 @@ class Loop:
             self._advance(epoch, first, start, index)
             self._pace = (index - start) / max(time.perf_counter() - began, 1e-6)
             self.bar.advance(index - start)
-            saving = index < count and self.due(first + index, False)
+            saving = index < count and self.due(first + index, None)
             if self.guard.mode != "off" and (
                 self.guard.due() or saving or index == count
             ):
@@ -169,7 +169,7 @@ class Loop:
                 loss = float(self.carry["sums"]["loss"]) / max(seen, 1e-9)
                 self.bar.show_loss(past + 1, loss)
             if saving and index < count and self.save is not None:
-                self.save(self)
+                self.save(self, False)
                 self.guard.anchor(self.carry, index)
             if self.signals.received and index < count:
                 return False
@@ -206,8 +206,8 @@ class Loop:
         for callback in self.callbacks:
             callback(dict(row))
         self.bar.show(row)
-        if self.save is not None and self.due(self.place.steps, True):
-            self.save(self)
+        if self.save is not None and self.due(self.place.steps, row):
+            self.save(self, True)
 
     def _counted(self, epoch: Epoch, first: int, stop: int) -> tuple[float, int]:
         """What examples up to a place count in the loss, and how many they are."""
