@@ -1,4 +1,4 @@
-"""Kill -9 at random moments, also while a checkpoint is written: `python -m bench.survival`.
+"""Kill -9 at random moments, also in a checkpoint: `python -m bench.survival`.
 
 A run in a process of its own is killed, started again with `resume=True`, perhaps
 killed again, until it ends. Its parameters must be, bit by bit, those of a run that

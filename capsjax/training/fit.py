@@ -193,7 +193,6 @@ def fit(
         short_batch=short_batch,
         class_weights=class_weights,
         augment=augment,
-        configuration=None if folder is None else folder.about,
         average=average,
         guard=guard,
         early_stopping=early_stopping,

@@ -35,11 +35,11 @@ def network(cap="tanh", first="relu"):
     return cj.compile(cj.graph(y, name="net", losses={"y": "mean_squared_error"}))
 
 
-def examples(spoiled=None, value=np.inf):
+def examples(spoiled=None):
     numbers = np.random.default_rng(3)
     x = numbers.normal(size=(STEPS * SIZE, 4))
     if spoiled is not None:
-        x[spoiled] = value
+        x[spoiled] = 1.7e308  # finite itself, but no product with it
     return {"x": x, "y": numbers.normal(size=(STEPS * SIZE, 2))}
 
 
@@ -75,7 +75,7 @@ def close(one, two):
 
 def test_stop_names_step_capsule_and_quantity_and_keeps_what_was_learned():
     row = 17
-    data = examples(spoiled=row, value=1.7e308)
+    data = examples(spoiled=row)
     net = network()
     with pytest.raises(cj.NonFinite) as caught:
         fit(net, data, "stop")
@@ -86,12 +86,6 @@ def test_stop_names_step_capsule_and_quantity_and_keeps_what_was_learned():
     assert f"step {step}: U of 'first' is not finite" in str(caught.value)
     assert "before it came parameter of" in str(caught.value)
     close(caught.value.run.params, by_hand(net, data, range(step, STEPS + 1)))
-
-
-def test_bad_data_is_named_as_such():
-    with pytest.raises(cj.NonFinite) as caught:
-        fit(network(), examples(spoiled=3, value=np.nan), "stop")
-    assert (caught.value.fault.quantity, caught.value.fault.place) == ("input", "x")
 
 
 def test_an_error_signal_that_is_not_finite_is_told_from_an_output(own_kinds):
@@ -131,8 +125,7 @@ def test_losses_of_an_epoch_are_over_the_steps_that_were_taken():
 
 
 def test_skip_gives_up_where_nothing_helps():
-    data = examples()
-    data["x"][:] = np.nan
+    data = examples(spoiled=slice(None))
     with pytest.raises(cj.NonFinite, match="skip did not help"):
         fit(network(), data, "skip")
 
