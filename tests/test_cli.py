@@ -318,9 +318,13 @@ def test_interrupted_training_exits_with_130(tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert errors.endswith(b"capsjax: interrupted; nothing was saved\n")
+    assert b"capsjax: SIGINT came: the run ended after step" in errors
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert f"to go on: the same again with resume=True, or --out {folder}" in (
+        errors.decode().replace("runs/", f"{tmp_path}/runs/")
+    )
     assert b"Traceback" not in errors
-    assert not any(os.scandir(tmp_path / "runs"))
+    assert any((folder / "checkpoints").iterdir())
 
 
 def test_a_real_process_fails_with_one_message(tmp_path):

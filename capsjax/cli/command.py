@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from capsjax.training.guard import NonFinite
+from capsjax.training.signals import Interrupted
+
 INTERRUPTED = 130
 """128 and the number of the signal, as shells have it."""
 
@@ -59,10 +62,13 @@ def judged(function: Callable[..., None]) -> Callable[..., None]:
     def command(*args: Any, **kwargs: Any) -> None:
         try:
             function(*args, **kwargs)
+        except Interrupted as error:
+            typer.echo(f"\ncapsjax: {error}", err=True)
+            raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             typer.echo("\ncapsjax: interrupted; nothing was saved", err=True)
             raise typer.Exit(INTERRUPTED) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, NonFinite) as error:
             typer.echo(f"capsjax: {_message(error)}", err=True)
             raise typer.Exit(1) from None
 

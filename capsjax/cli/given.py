@@ -53,8 +53,11 @@ def folder_for(out: Path | None, first: Path) -> Path:
             number += 1
             out = first.with_name(f"{first.name}-{number}")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        more = ""
+        if (out / "checkpoints").is_dir():
+            more = ", or go on with the run in it: --resume"
         raise FileExistsError(
-            f"{out} exists and is not an empty folder; choose another for --out"
+            f"{out} exists and is not an empty folder; choose another for --out{more}"
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(out.parent, os.W_OK | os.X_OK):

@@ -102,8 +102,8 @@ class Folder:
         name = signal.Signals(number).name
         return Interrupted(
             f"{name} came: the run ended after step {loop.place.steps:,} of {total:,}; "
-            f"a checkpoint is in {self.path}; to go on: the same call with resume=True "
-            "(--resume)",
+            f"a checkpoint is in {self.path}; to go on: the same again with "
+            f"resume=True, or --out {self.path} --resume",
             number,
         )
 
@@ -146,7 +146,7 @@ def opened(
         if not resume:
             raise FileExistsError(
                 f"{path} holds a run already; choose another folder, or go on with it: "
-                "resume=True (--resume); nothing was overwritten"
+                "resume=True, or --resume; nothing was overwritten"
             )
         differ = differences(there.get("identity") or {}, identity)
         if differ:
