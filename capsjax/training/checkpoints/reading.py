@@ -152,7 +152,7 @@ def _placed(array: Any, like: Any) -> Any:
 
 
 def _kind_of(like: Any) -> Any:
-    """The implementation of typed random keys, of which there may be the shape alone."""
+    """The implementation of typed random keys, given these or their shapes."""
     return jax.random.key_impl(jnp.empty((0,), like.dtype))
 
 
