@@ -99,7 +99,9 @@ class Dataset:
         if reader is None:
             raise ValueError(f"{self.what} is on the device; expected it on the host")
         used = {route.column for _, route in self._routes}
-        labels = {r.column: r.labels for _, r in self._routes if r.labels}
+        known = [(r.labels.classes, r) for _, r in self._routes if r.labels]
+        known.sort(key=lambda each: -each[0])  # of a column's readers the strictest
+        labels = {r.column: r.labels for _, r in known if r.labels}
 
         def read(indices: np.ndarray) -> Arrays:
             batch = {n: x for n, x in reader.read(indices).items() if n in used}
