@@ -10,6 +10,16 @@ from capsjax.graph.kinds import BACKWARDS, CAPS, LOSSES, WEIGHTINGS
 
 os.environ["CAPSJAX_CACHE"] = "off"  # also of the processes that tests start
 
+# Programs run for milliseconds here, so they are compiled fast, not well: without
+# LLVM's dear passes, in one module, and by XLA's older emitters, which are quicker.
+QUICK = (
+    "--xla_backend_optimization_level=0",
+    "--xla_llvm_disable_expensive_passes=true",
+    "--xla_cpu_parallel_codegen_split_count=1",
+    "--xla_cpu_use_fusion_emitters=false",
+)
+os.environ["XLA_FLAGS"] = " ".join([*QUICK, os.environ.get("XLA_FLAGS", "")])
+
 settings.register_profile(
     "capsjax",
     deadline=None,

@@ -13,10 +13,11 @@ is. 2 cores, microseconds for a step of a member; perceptrons on 64 numbers, Ada
 
 | width, depth, batch | one lane | 2 x one | 2 x 8 | 2 x 32 | all 64 | MFLOPs a step |
 |---------------------|----------|---------|-------|--------|--------|---------------|
-| 8, 1, 8             |       11 |     8.2 |   3.3 |    2.3 |    3.2 |          0.03 |
-| 16, 2, 32           |       26 |      20 |    11 |    9.0 |     17 |          0.28 |
-| 64, 1, 32           |       41 |      23 |    18 |     18 |     24 |          0.91 |
-| 64, 3, 128          |      233 |     120 |   142 |    185 |    291 |           9.9 |
+| 8, 1, 8             |        9 |     6.3 |   1.9 |    1.4 |    3.4 |          0.03 |
+| 16, 2, 32           |       22 |      12 |   6.4 |    7.2 |     13 |          0.28 |
+| 32, 2, 32           |       43 |      22 |    13 |     15 |     26 |          0.67 |
+| 64, 1, 32           |       28 |      23 |    16 |     17 |     23 |          0.92 |
+| 64, 3, 128          |      280 |     160 |   150 |    160 |    260 |           9.9 |
 | 256, 2, 32          |      490 |     262 |   356 |    484 |    763 |            16 |
 
 So the rule on a CPU: one lane from `WORK` FLOPs on, and otherwise all members, shared
@@ -47,9 +48,9 @@ Strategy = Literal["loop", "vmap"] | int
 WORK = 6e5
 """FLOPs of a member's step from which on members run one by one on a CPU.
 
-Less than the table says: a program of several lanes takes 1.2 to 1.4 times as long to
+Less than the table says: a program of several lanes takes 1.1 to 1.7 times as long to
 compile, which short sweeps do not earn back, and long ones are measured. For 64
-perceptrons 64-64-10 it is some 0.3 s, beside 0.16 s that 500 steps gain.
+perceptrons 64-64-10 it is some 0.35 s, beside 0.2 s that 500 steps gain.
 """
 
 _CHUNK = 8

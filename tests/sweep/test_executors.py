@@ -24,9 +24,6 @@ from capsjax.sweep.executors import crew
 from capsjax.sweep.job import Work
 from tests.sweep.helpers_sweep import plain, same, swept
 
-REAL_OPTIONS = True
-"""Programs are compiled here as the workers compile them: bits are compared."""
-
 pytestmark = [
     pytest.mark.xdist_group("executors"),  # one cluster, for one worker of pytest
 ]
