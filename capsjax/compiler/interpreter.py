@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from capsjax.compiler.example_weights import mean
 from capsjax.compiler.mode import INFERENCE, Mode
 from capsjax.compiler.program import Tensors
 from capsjax.compiler.terms import context_of, weight_of
@@ -122,7 +123,7 @@ def run(
             values = pair.value(cap, each.loss, total[name], targets[name])
         else:
             values = each.loss.value(output[name], targets[name])
-        loss = loss + each.loss.weight * jnp.mean(values)
+        loss = loss + each.loss.weight * mean(values, mode.shares)
     return loss, outputs, new
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from capsjax.compiler import interpreter, parameters
 from capsjax.compiler.batch import take_batch, take_inputs
 from capsjax.compiler.derivative import CompiledRun, Run, interpreted, with_hint
+from capsjax.compiler.example_weights import shares
 from capsjax.compiler.mode import Mode
 from capsjax.compiler.only import Only
 from capsjax.compiler.passes import PIPELINE, Pass, Stage, run_passes
@@ -164,8 +165,15 @@ class Network:
         train: bool = True,
         key: jax.Array | None = None,
         settings: Settings | None = None,
+        weights: Any = None,
     ) -> tuple[jax.Array, tuple[Arrays, State]]:
         """The total loss: sum over outputs of weight * mean over the batch of L.
+
+        With weights w of the examples, the mean is sum of w_i L_i / sum of w. Examples
+        of weight 0, such as those that fill up a batch, contribute no gradient, as
+        long as what is computed for them is finite: fill up with copies of others.
+        If all weights are 0, so are the loss and its gradient. Batch statistics are
+        those of all examples, whatever their weights.
 
         Args:
             params: Parameters.
@@ -176,19 +184,33 @@ class Network:
             train: Whether capsule functions that differ in training do so.
             key: Random key for capsule functions that draw.
             settings: Traced settings by name; those left out are as declared.
+            weights: What each example counts for, shape [B], not negative; left out,
+                all count alike.
 
         Returns:
             `(loss, (outputs, state))`, as `jax.value_and_grad(net.loss,
             has_aux=True)` takes it.
 
         Raises:
-            ValueError: The batch, the parameters or the state do not fit, says which,
-                by name; the graph declares no loss; or capsules draw in training and
-                there is no key.
+            ValueError: The batch, its weights, the parameters or the state do not fit,
+                says which, by name; the graph declares no loss; or capsules draw in
+                training and there is no key.
+
+        Example:
+            >>> import capsjax as cj
+            >>> x = cj.input("x", (1,))
+            >>> y = cj.capsule("y", cj.identity(x), bias=None)
+            >>> net = cj.compile(cj.graph(y, losses={"y": "mean_squared_error"}))
+            >>> batch = {"x": jnp.array([[1.0], [2.0]]), "y": jnp.zeros((2, 1))}
+            >>> float(net.loss({}, {}, batch)[0])
+            2.5
+            >>> float(net.loss({}, {}, batch, weights=jnp.array([3.0, 1.0]))[0])
+            1.75
         """
         mode = self._mode(train, key, settings)
         self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
+        mode = self._weighted(mode, weights, inputs)
         params, inputs = self._cast(params, inputs)
         loss, outputs, state = self._run(params, state, inputs, targets, mode)
         return loss, (self._given_out(outputs), state)
@@ -235,6 +257,7 @@ class Network:
         key: jax.Array | None = None,
         only: Iterable[str] | None = None,
         settings: Settings | None = None,
+        weights: Any = None,
     ) -> Arrays:
         """The error signals `delta_H = dL/dU_H` of every capsule, by name.
 
@@ -242,7 +265,7 @@ class Network:
         make of them.
 
         L is the total loss, a mean over the batch: the signal of one example is 1/B
-        of what the example alone would give.
+        of what the example alone would give; with weights, its share of their sum.
 
         Args:
             params: Parameters.
@@ -251,6 +274,7 @@ class Network:
             train: Whether capsule functions that differ in training do so.
             key: Random key for capsule functions that draw.
             settings: Traced settings by name; those left out are as declared.
+            weights: What each example counts for, as for `loss`.
             only: Names of capsules: what the others alone need is not computed.
 
         Returns:
@@ -264,10 +288,11 @@ class Network:
         """
         if only is not None:
             given = params, state, batch, train, key, settings
-            return self._only("deltas", only, *given)
+            return self._only("deltas", only, *given, weights=weights)
         mode = self._mode(train, key, settings)
         self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
+        mode = self._weighted(mode, weights, inputs)
         params, inputs = self._cast(params, inputs)
         if self.backward == "autodiff":
             named = parameters.by_name(self._used, params)
@@ -677,6 +702,11 @@ class Network:
                 "member"
             )
         return Mode(train, key, settings=given)
+
+    def _weighted(self, mode: Mode, weights: Any, inputs: Arrays) -> Mode:
+        """The mode with the shares of examples, if they have weights."""
+        size = next(iter(inputs.values())).shape[0]
+        return mode._replace(shares=shares(weights, size, self.graph.name))
 
     def _check_wiring(self, group: TypedGroup, state: State) -> None:
         """Another network's rows would be read as if they were this one's."""

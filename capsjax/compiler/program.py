@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 
+from capsjax.compiler.example_weights import mean
 from capsjax.compiler.groups import GroupProgram
 from capsjax.compiler.mode import INFERENCE, Mode
 from capsjax.compiler.plan import Array, Plan
@@ -206,7 +207,8 @@ class Program:
         if targets is not None:
             each = self.losses(total, output, targets)
             terms = [
-                x.loss.weight * jnp.mean(each[x.output]) for x in self.typed.losses
+                x.loss.weight * mean(each[x.output], mode.shares)
+                for x in self.typed.losses
             ]
             loss = sum(terms[1:], terms[0])
         residuals = None
@@ -235,14 +237,18 @@ class Program:
 
     def target_gradient(
         self, residuals: Any, inputs: Arrays, d_loss: Any, mode: Mode
-    ) -> Arrays:
-        """dL/dT of every target, by JAX: targets are rarely differentiated."""
+    ) -> tuple[Arrays, Any]:
+        """dL/dT of every target, and dL/ds of the examples' shares.
+
+        By JAX: they are rarely asked for.
+        """
         *_, params, state, targets = residuals
 
-        def loss(targets):
-            return self.forward(params, state, inputs, targets, mode, "nothing")[0][0]
+        def loss(targets, shares):
+            own = mode._replace(shares=shares)
+            return self.forward(params, state, inputs, targets, own, "nothing")[0][0]
 
-        return jax.vjp(loss, targets)[1](d_loss)[0]
+        return jax.vjp(loss, targets, mode.shares)[1](d_loss)
 
     def losses(self, total: Arrays, output: Arrays, targets: Arrays) -> Arrays:
         """The loss of each example, shape [B], by output, without its weight."""
