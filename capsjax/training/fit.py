@@ -29,9 +29,10 @@ from capsjax.training.dataset import (
 from capsjax.training.evaluate import Compile, evaluation, prepared
 from capsjax.training.guard import Guard, Mode, NonFinite, mode_of
 from capsjax.training.identity import code_of, digest, fingerprint
-from capsjax.training.learner import Learner, number
+from capsjax.training.learner import Carry, Given, Learner, number
 from capsjax.training.loop import Loop, Order, Place, Row, Stopped
 from capsjax.training.optimizers import optimizer_of
+from capsjax.training.parallel import Placement
 from capsjax.training.run import Run
 from capsjax.training.signals import Signals
 from capsjax.training.steps import Steps
@@ -67,6 +68,8 @@ class Recipe:
     resume: bool = False
     checkpoints: Any = None
     progress: bool = True
+    mesh: Any = None
+    rules: Any = None
     trace: Trace | None = None
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -95,6 +98,8 @@ def fit(
     resume: bool = False,
     checkpoints: Any = None,
     progress: bool = True,
+    mesh: Any = None,
+    rules: Any = None,
     trace: Trace | None = None,
 ) -> Run:
     """Trains a network.
@@ -155,6 +160,11 @@ def fit(
         checkpoints: When checkpoints are kept and which, `cj.Checkpoints(...)`; one
             each ten minutes, the last three, if left out.
         progress: Whether to show a progress bar.
+        mesh: Devices to train on, sizes by axis, `{"data": 4, "model": 2}`, or a
+            `jax.sharding.Mesh`: batches are divided over "data". One device, if
+            neither it nor rules are given.
+        rules: How parameters are divided, from the names of their axes to axes of the
+            mesh, `{"out": "model"}`; whole on every device, if left out.
         trace: What `cj.trace` gives; or any function, called as `trace(step, params,
             state)` before the first step and after each: it must not keep the arrays.
 
@@ -201,6 +211,8 @@ def fit(
         resume=resume,
         checkpoints=checkpoints,
         progress=progress,
+        mesh=mesh,
+        rules=rules,
         trace=trace,
     )
     return fit_by(lambda function: jit(function, donate_argnums=0), net, data, recipe)
@@ -232,6 +244,12 @@ def fit_by(compiled: Compile, net: Network, data: Any, recipe: Recipe) -> Run:
     train = bind(net, given, "data")
     test = recipe.validation if recipe.validation is not None else test
     held_out = None if test is None else bind(net, test, "validation")
+    placement = None
+    if recipe.mesh is not None or recipe.rules is not None:
+        placement = Placement.of(net, recipe.mesh, recipe.rules)
+        placement.require_rows(min(recipe.batch_size, len(train)), "batch_size")
+        train = _on_mesh(placement, train)
+        held_out = None if held_out is None else _on_mesh(placement, held_out)
     order = _order(net, recipe, train)
     per_epoch = len(order(1)[0])
     total = recipe.epochs * per_epoch if recipe.steps is None else recipe.steps
@@ -247,8 +265,11 @@ def fit_by(compiled: Compile, net: Network, data: Any, recipe: Recipe) -> Run:
         if restored is not None:
             place, carry = restored
             numbers |= {"scale": number(place.scale)} if "scale" in numbers else {}
+        if placement is not None:
+            carry = placement.put(carry)
+        shown = recipe.progress and jax.process_index() == 0
         loop = Loop(
-            steps=Steps(compiled, prepared(learner, train), train, numbers),
+            steps=_steps(compiled, learner, train, numbers, placement, carry),
             evaluate=evaluation(compiled, learner, held_out, recipe.batch_size),
             order=order,
             per_epoch=per_epoch,
@@ -256,7 +277,7 @@ def fit_by(compiled: Compile, net: Network, data: Any, recipe: Recipe) -> Run:
             place=place,
             carry=carry,
             guard=Guard(recipe.guard),
-            bar=stack.enter_context(Bar(place.steps, total, recipe.progress)),
+            bar=stack.enter_context(Bar(place.steps, total, shown)),
             signals=Signals(),
             trace=recipe.trace,
             callbacks=recipe.callbacks,
@@ -283,11 +304,44 @@ def fit_by(compiled: Compile, net: Network, data: Any, recipe: Recipe) -> Run:
         return run
 
 
+def _on_mesh(placement: Placement, data: Dataset) -> Dataset:
+    """The same data on all devices of a mesh, where it is on the device."""
+    if not data.on_device:
+        return data
+    return dataclasses.replace(data, arrays=placement.replicated(data.arrays))
+
+
+def _steps(
+    compiled: Compile,
+    learner: Learner,
+    data: Dataset,
+    numbers: Given,
+    placement: Placement | None,
+    carry: Carry,
+) -> Steps:
+    """The program of the steps, on one device or a mesh."""
+    learner = prepared(learner, data)
+    if placement is None:
+        return Steps(compiled, learner, data, numbers)
+    lies, inner = placement.carry(carry), learner.prepare
+
+    def divided(batch: Any) -> Any:
+        return placement.constrain(batch if inner is None else inner(batch))
+
+    def on_mesh(function: Callable[..., Any]) -> Callable[..., Any]:
+        return jit(function, donate_argnums=0, out_shardings=lies)
+
+    learner = dataclasses.replace(learner, prepare=divided)
+    return Steps(on_mesh, learner, data, numbers, placement)
+
+
 def _run(loop: Loop, folder: Any) -> Run:
     """What a loop has come to."""
     import pandas as pd  # here: the first step shall not wait for it
 
     carry, net = loop.carry, loop.learner.net
+    if jax.process_count() > 1 and loop.steps.placement is not None:
+        carry = loop.steps.placement.gathered(carry)
     history = pd.DataFrame(loop.place.rows)
     faults = tuple(loop.guard.faults)
     average = carry.get("average")

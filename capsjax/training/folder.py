@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from capsjax.compiler import Network
 from capsjax.graph import content_hash
 from capsjax.graph import save as save_graph
@@ -92,6 +94,8 @@ class Folder:
         """Writes the history as far as it goes."""
         import pandas as pd  # here: the first step shall not wait for it
 
+        if jax.process_index():
+            return
         content = pd.DataFrame(rows).to_csv(index=False).encode()
         write_atomically(self.path / "history.csv", content)
 
@@ -110,7 +114,8 @@ class Folder:
     def finish(self, run: Run) -> None:
         """Writes what the run has learned."""
         self.checkpointer.wait()
-        run.write(self.path)
+        if not jax.process_index():
+            run.write(self.path)
 
 
 @contextmanager
@@ -161,13 +166,15 @@ def opened(
         )
     path.mkdir(parents=True, exist_ok=True)
     with Checkpointer.open(path, net, policy, identity) as checkpointer:
-        if there is None:
+        first = not jax.process_index()  # of several processes, one writes
+        if there is None and first:
             save_graph(net.graph, path / "graph.json")
         written = {"format_version": FORMAT_VERSION, "network": net.graph.name}
         written |= {"content_hash": content_hash(net.graph), **about}
         written |= {"identity": identity}
         text = json.dumps(written, indent=1, default=str)
-        write_atomically(path / "run.json", text.encode())
+        if first:
+            write_atomically(path / "run.json", text.encode())
         yield Folder(path, checkpointer, there is not None, json.loads(text))
 
 

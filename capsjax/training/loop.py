@@ -34,6 +34,9 @@ from capsjax.training.steps import Epoch, Steps
 _CALL_S = 0.1
 """Seconds of one call of the program, so that signals and the bar need not wait."""
 
+_TOGETHER = 8
+"""Steps of one call where several processes take part, whose clocks differ."""
+
 Row = dict[str, Any]
 Order = Callable[[int], tuple[np.ndarray, np.ndarray | None]]
 """The examples of each step of an epoch, by its number, and what they count."""
@@ -131,7 +134,7 @@ class Loop:
                 epoch.close()
             if ended:
                 self._row(epoch, past)
-            if self.signals.received:
+            if self.signals.come():
                 return
 
     @property
@@ -171,12 +174,14 @@ class Loop:
             if saving and index < count and self.save is not None:
                 self.save(self, False)
                 self.guard.anchor(self.carry, index)
-            if self.signals.received and index < count:
+            if self.signals.come() and index < count:
                 return False
         return True
 
     def _count(self) -> int:
         """Steps of the next call: few at first, whose time is that of compiling."""
+        if jax.process_count() > 1:
+            return _TOGETHER
         if self.place.steps == 0 or self._pace == 0:
             return 1
         return max(1, int(self._pace * _CALL_S))

@@ -5,6 +5,9 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+import jax
+import numpy as np
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -53,6 +56,18 @@ class Signals:
         trace: TracebackType | None,
     ) -> None:
         self._restore()
+
+    def come(self) -> bool:
+        """Whether a signal came: to any of the processes that train together.
+
+        All of them must ask after the same steps.
+        """
+        if jax.process_count() > 1:
+            from jax.experimental import multihost_utils
+
+            own = np.asarray(self.received or 0)
+            self.received = int(multihost_utils.process_allgather(own).max()) or None
+        return self.received is not None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number

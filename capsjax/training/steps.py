@@ -22,6 +22,7 @@ import numpy as np
 from capsjax.training.dataset import Dataset, take
 from capsjax.training.evaluate import Compile
 from capsjax.training.learner import Carry, Given, Learner
+from capsjax.training.parallel import Placement
 
 
 @dataclasses.dataclass(eq=False)
@@ -33,12 +34,14 @@ class Steps:
         learner: What is learning.
         data: What it learns from.
         numbers: Its settings.
+        placement: Where arrays lie on a mesh of devices, or None for one device.
     """
 
     compiled: Compile
     learner: Learner
     data: Dataset
     numbers: Given
+    placement: Placement | None = None
 
     def __post_init__(self) -> None:
         self._program = self.compiled(_program(self.learner, self.data.on_device))
@@ -77,7 +80,7 @@ class Epoch:
             return program(carry, numbers, data.arrays, *placed, *span)
         if self._next != start:
             self.close()
-            self._feed = data.feeds(self.order, start)
+            self._feed = self._feeds(start)
         assert self._feed is not None
         for number in range(start, stop):
             weights = None if self.weights is None else self.weights[number]
@@ -89,11 +92,23 @@ class Epoch:
         """The examples of one step, on the host or the device."""
         if self._placed is not None:
             return take(self.steps.data.arrays, self._placed[0][number])
-        feed = self.steps.data.feeds(self.order, number)
+        feed = self._feeds(number)
         try:
             return next(feed)
         finally:
             feed.close()
+
+    def _place(self, tree: Any) -> Any:
+        placement = self.steps.placement
+        return jax.device_put(tree) if placement is None else placement.replicated(tree)
+
+    def _feeds(self, start: int) -> Generator[Any]:
+        """The batches from a step on; of several processes, the rows that are ours."""
+        placement, data = self.steps.placement, self.steps.data
+        if placement is None:
+            return data.feeds(self.order, start)
+        rows = placement.own_rows(self.order.shape[1])
+        return data.feeds(self.order[:, rows], start, placement.feed)
 
     def close(self) -> None:
         """Lets go of what feeds it."""

@@ -184,6 +184,14 @@ class Placement:
         """
         return jax.tree.map(_put, carry, self.carry(carry))
 
+    def replicated(self, tree: Any) -> Any:
+        """Brings arrays to all devices, whole.
+
+        Args:
+            tree: Arrays, equal on all processes.
+        """
+        return jax.tree.map(lambda array: _put(array, self.everywhere), tree)
+
     def own_rows(self, size: int) -> np.ndarray:
         """Which rows of a batch this process feeds: their numbers, in order.
 
