@@ -49,6 +49,7 @@ from capsjax.losses import Loss as Loss
 from capsjax.losses import register_loss as register_loss
 from capsjax.observe.diagnosis import Diagnosis as Diagnosis
 from capsjax.observe.diagnosis import diagnose as diagnose
+from capsjax.observe.profiled import profiled as profiled
 from capsjax.observe.saliency import gradient_between as gradient_between
 from capsjax.observe.saliency import integrated_gradients as integrated_gradients
 from capsjax.observe.saliency import saliency as saliency

@@ -206,10 +206,11 @@ class Program:
         loss = None
         if targets is not None:
             each = self.losses(total, output, targets)
-            terms = [
-                x.loss.weight * mean(each[x.output], mode.shares)
-                for x in self.typed.losses
-            ]
+            terms = []
+            for own in self.typed.losses:
+                with jax.named_scope(f"{own.output}/loss"):
+                    losses = each[own.output]
+                    terms.append(own.loss.weight * mean(losses, mode.shares))
             loss = sum(terms[1:], terms[0])
         residuals = None
         if keep == "residuals":
@@ -256,12 +257,13 @@ class Program:
         found = {}
         for each in self.typed.losses:
             name, loss = each.output, each.loss
-            if each.from_total_input:
-                cap = caps[name]
-                pair = PAIRS[type(cap), type(loss)]
-                found[name] = pair.value(cap, loss, total[name], targets[name])
-            else:
-                found[name] = loss.value(output[name], targets[name])
+            with jax.named_scope(f"{name}/loss"):
+                if each.from_total_input:
+                    cap = caps[name]
+                    pair = PAIRS[type(cap), type(loss)]
+                    found[name] = pair.value(cap, loss, total[name], targets[name])
+                else:
+                    found[name] = loss.value(output[name], targets[name])
         return found
 
     def backward(
