@@ -22,15 +22,22 @@ from tests.training.sharded_training import (
     examples,
     furthest,
     learner_of,
-    residual,
     trained,
 )
+
+
+def network() -> cj.Network:
+    """With statistics of the whole batch, and so small that it compiles quickly."""
+    h = cj.capsule("h", cj.matmul(cj.input("x", (6,)), 8), cap="standardize", bias=None)
+    scaled = cj.capsule("scaled", cj.channel_scale(h), cap="tanh")
+    y = cj.capsule("y", cj.matmul(scaled, 4), cap="softmax")
+    return cj.compile(cj.graph(y, losses={"y": "cross_entropy"}))
 
 
 def train() -> None:
     """Trains on a mesh over all processes, each feeding its own rows."""
     own = distributed(timeout=100)
-    learner = learner_of(cj.compile(residual()))
+    learner = learner_of(network())
     placement = Placement.of(learner.net, {"data": 4, "model": -1}, OUT)
     rows = placement.own_rows(BATCH)
     numbers = jax.tree.map(number, learner.given({}))

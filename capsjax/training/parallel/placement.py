@@ -113,7 +113,8 @@ class Placement:
     @property
     def by_rows(self) -> NamedSharding:
         """The sharding of a batch's arrays."""
-        return NamedSharding(self.mesh, PartitionSpec(self.rows or None))
+        spec = PartitionSpec(self.rows) if self.rows else PartitionSpec()
+        return NamedSharding(self.mesh, spec)
 
     def carry(self, carry: Any) -> Any:
         """The sharding of each array of what training carries from step to step.
@@ -240,8 +241,7 @@ class Placement:
         if isinstance(array, jax.Array) and not (
             array.is_fully_addressable or array.is_fully_replicated
         ):
-            whole = jax.jit(lambda a: a, out_shardings=self.everywhere)
-            array = whole(array)
+            array = jax.jit(_same, out_shardings=self.everywhere)(array)
         return np.asarray(array)
 
     def bytes_per_device(self, carry: Any) -> int:
@@ -291,6 +291,10 @@ def _put(array: Any, sharding: NamedSharding) -> jax.Array:
     return jax.make_array_from_callback(
         whole.shape, sharding, lambda index: whole[index]
     )
+
+
+def _same(array: jax.Array) -> jax.Array:
+    return array  # a function of the module: JAX keeps what it compiles for it
 
 
 def _key(step: Any) -> Any:
