@@ -16,13 +16,20 @@ from typer.testing import CliRunner
 import capsjax as cj
 from capsjax.cli import app
 
-COMMANDS = ("train", "sweep", "check", "show", "explain", "export")
+COMMANDS = (
+    *("train", "sweep", "check", "show", "explain", "export"),
+    *("evaluate", "predict", "runs", "compare", "report"),
+)
 RESULTS = {
+    ".lock",
+    "checkpoints",
     "graph.json",
     "graph.svg",
     "history.csv",
     "learning-curves.svg",
     "parameters.safetensors",
+    "report.html",
+    "run.json",
 }
 
 

@@ -106,7 +106,7 @@ def list_results(folder: Path, contents: Mapping[str, str] = NO_CONTENTS) -> Non
         contents: What files are, by name, where they are not what they are elsewhere.
     """
     typer.echo(f"Results in {folder}:")
-    names = sorted(path.name for path in folder.iterdir())
+    names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
     width = max(map(len, names)) + 2
     known = {**_CONTENTS, **contents}
     for name in names:
@@ -124,6 +124,7 @@ _CONTENTS = {
     "learning-curves.svg": "the same as curves",
     "manifest.json": "what the other files are",
     "parameters.safetensors": "the parameters by name",
+    "profile": "a trace of some steps: tensorboard --logdir DIR, or ui.perfetto.dev",
     "program.stablehlo": "the program; cj.load_exported reads the folder",
     "report.html": "all of this on a page",
     "run.json": "how it was trained, and what decides the result",

@@ -1,5 +1,6 @@
 """`capsjax train`."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,10 +17,12 @@ from capsjax.cli.given import (
     split_in_words,
     trainable,
 )
+from capsjax.cli.recorder import Recorder
 from capsjax.compiler.stored_step import stored_jit
 from capsjax.graph.files import write_atomically
 from capsjax.training.fit import Recipe, fit_by
 from capsjax.training.identity import digest
+from capsjax.training.parallel import distributed
 
 _FORM = 'format_version = 1\noptimizer = { kind = "adam", learning_rate = 1e-3 }'
 
@@ -77,6 +80,23 @@ def train(
             "--resume", help="Go on with the run in --out, if there is one there."
         ),
     ] = False,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile",
+            help="Record twenty steps as a trace with the capsules' names, for XProf, "
+            "TensorBoard and Perfetto.",
+        ),
+    ] = False,
+    several: Annotated[
+        bool,
+        typer.Option(
+            "--distributed",
+            help="Train together with the other processes that SLURM, Open MPI or "
+            "Kubernetes has started, or that JAX_COORDINATOR_ADDRESS, "
+            "JAX_NUM_PROCESSES and JAX_PROCESS_ID name.",
+        ),
+    ] = False,
     cache: Cache = None,
 ) -> None:
     """Train a network and save the result.
@@ -98,16 +118,21 @@ def train(
     told = {"epochs": epochs, "batch_size": batch_size, "seed": seed, "guard": guard}
     configuration = _configuration(config, told, learning_rate)
     graph = trainable(spec)
-    if resume and out is None:
-        raise ValueError("--resume goes on in a folder; name it by --out DIR")
+    if (resume or several) and out is None:
+        option = "--resume goes on" if resume else "--distributed trains"
+        raise ValueError(f"{option} in a folder; name it by --out DIR")
+    first = not several or distributed().index == 0
+    say = typer.echo if first else _silent
     programs = cj.use_cache(cache)
     cj.keep_memory()
     net = cj.compile(graph, precision=configuration.precision)
     examples = cj.load_data(data)
     name = f"{net.graph.name}-{examples.name}".replace("/", "-")
-    folder = out if out and resume else folder_for(out, Path("runs") / name)
+    folder = (
+        out if out and (resume or not first) else folder_for(out, Path("runs") / name)
+    )
     going_on = resume and (folder / "run.json").exists()
-    typer.echo(
+    say(
         f"Train {described(net)} on {split_in_words(examples)}.\n"
         f"{_in_words(configuration)}. "
         + (f"Goes on in {folder}." if going_on else f"Results will be in {folder}.")
@@ -118,13 +143,21 @@ def train(
         named = f"{function.__qualname__}, {identity}"
         return stored_jit(function, named, programs)
 
+    arguments = configuration.arguments()
+    if several:
+        arguments.setdefault("mesh", {"data": -1})
+    recorder = Recorder(folder / "profile") if profile else None
     recipe = Recipe(
-        **configuration.arguments(),
+        **arguments,
+        trace=recorder,
         folder=folder,
         resume=resume,
         about={"data": examples.name, "configuration": configuration.document},
     )
-    run = fit_by(compiled, net, examples, recipe)
+    with recorder or contextlib.nullcontext():
+        run = fit_by(compiled, net, examples, recipe)
+    if not first:
+        return
     pictures = {
         "learning-curves.svg": cj.view.learning_curves(run.history).svg,
         "graph.svg": cj.view.draw(net).svg,
@@ -137,6 +170,10 @@ def train(
     for fault in run.faults:
         typer.echo(f"Guard: {fault}.")
     list_results(folder)
+
+
+def _silent(text: str) -> None:
+    """What all processes but the first say."""
 
 
 def _configuration(

@@ -1,5 +1,7 @@
 """The guard: it finds the first bad step and what was bad, and mends as it is told."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +29,7 @@ class RootCap(cj.Cap):
         return jnp.sqrt(jnp.abs(u))
 
 
-def network(cap="tanh", first="relu"):
+def network(cap: Any = "tanh", first="relu"):
     x = cj.input("x", (4,))
     first = cj.capsule("first", cj.matmul(x, 6), cap=first)
     second = cj.capsule("second", cj.matmul(first, 3), cap=cap)
