@@ -157,12 +157,21 @@ TEXT = r"""HloModule jit_step, is_scheduled=true
   ROOT %add.1 = f32[2]{0} add(%neg.1, %neg.1)
 }
 
+%two (q: f32[2]) -> f32[2] {
+  %q = f32[2]{0} parameter(0)
+  ROOT %copy.7 = f32[2]{0} copy(%q)
+}
+
 ENTRY %main (x: f32[2]) -> (f32[2], s32[]) {
   %x = f32[2]{0} parameter(0), metadata={op_name="x[\'a\']"}
   %fusion.1 = f32[2]{0} fusion(%x), kind=kLoop, calls=%fused
   %copy.1 = f32[2]{0} copy(%fusion.1)
   %exp = f32[2]{0} exponential(%x), metadata={op_name="jit(s)/gr\303\266\303\237e/exp"}
+  %copy.2 = f32[2]{0} copy(%x), metadata={op_name="x[\'a\']"}
+  %copy.3 = f32[2]{0} copy(%copy.2)
+  %cos = f32[2]{0} cosine(%copy.3), metadata={op_name="jit(s)/h/backward/cos"}
   %while = (s32[], f32[2]{0}) while(%copy.1), condition=%c, body=%b
+  %if = f32[2]{0} conditional(%x), branch_computations={%a, %two}, metadata={op_name="j/k"}
   %constant.9 = s32[] constant(0)
   ROOT %tuple = (f32[2]{0}, s32[]) tuple(%copy.1, %constant.9)
 }
@@ -177,7 +186,8 @@ def test_operations_of_a_program():
     assert known["exp"] == ("exponential", "jit(s)/größe/exp")
     assert known["while"].holds and not known["copy.1"].holds
     assert known["constant.9"] == ("constant", "")
-    assert known["x"].op_name == "x['a']"
+    assert known["copy.2"].op_name == known["copy.3"].op_name == "jit(s)/h/backward/cos"
+    assert known["copy.7"].op_name == "j/k"
 
 
 def test_a_text_that_is_no_program():

@@ -1,22 +1,27 @@
 """The operations of a compiled program, read from XLA's text of it.
 
 XLA makes operations of its own, such as copies to another layout, which have no name
-from JAX. They count to where what is in them comes from: to the last named operation
-that is fused into them, or else to the one whose result they read.
+from JAX. They count to where their time is spent for: to the last named operation that
+is fused into them; or else to the next one that reads their result; or to the last one
+whose result they read; or to the branch or loop in which they stand.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 _MODULE = re.compile(r"^HloModule ([^,\s]+)")
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?(\S+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([^\s=]+) = (.*)$")
-_OPCODE = re.compile(r"\s([a-z][a-z0-9-]*)\(%?([\w.-]*)")
-_CALLED = re.compile(r"\b(?:calls|to_apply)=%?([\w.-]+)")
+_OPCODE = re.compile(r"\s([a-z][a-z0-9-]*)\(([^)]*)\)")
+_READ = re.compile(r"%([\w.-]+)")
+_HELD = re.compile(
+    r"\b(?:calls|to_apply|body|condition|true_computation|false_computation)="
+    r"(%[\w.-]+)|\bbranch_computations=\{([^}]*)\}"
+)
 _NAMED = re.compile(r'\bop_name="((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(rb"\\([0-7]{3}|.)")
-_FARTHEST = 16
+_FARTHEST = 4
 HOLDERS = frozenset({"while", "call", "conditional", "async-start", "async-done"})
 """Operations whose time is that of the operations which they hold."""
 
@@ -39,10 +44,11 @@ class Operation(NamedTuple):
 
 
 class _Line(NamedTuple):
+    computation: str
     opcode: str
     op_name: str
-    called: str
-    read: str
+    reads: tuple[str, ...]
+    holds: tuple[str, ...]
 
 
 def module_name(text: str) -> str:
@@ -59,30 +65,47 @@ def operations(text: str) -> dict[str, Operation]:
     Args:
         text: `compiled.as_text()`.
     """
-    lines: dict[str, _Line] = {}
-    held: dict[str, list[str]] = {}
-    for computation, name, line in _read(text):
-        lines[name] = line
-        held.setdefault(computation, []).append(name)
+    lines = dict(_read(text))
+    readers: dict[str, list[str]] = {}
+    holder: dict[str, str] = {}
+    within: dict[str, list[str]] = {}
+    for name, line in lines.items():
+        within.setdefault(line.computation, []).append(name)
+        holder |= dict.fromkeys(line.holds, name)
+        for source in line.reads:
+            readers.setdefault(source, []).append(name)
+
+    def own(name: str) -> str:
+        """Its name from JAX: not that of an argument, which has no scope."""
+        line = lines[name]
+        if "/" in line.op_name or line.opcode != "fusion":
+            return line.op_name if "/" in line.op_name else ""
+        fused = [lines[inner].op_name for held in line.holds for inner in within[held]]
+        return next((found for found in reversed(fused) if "/" in found), "")
+
+    def nearest(name: str, to: Callable[[str], Iterable[str]]) -> str:
+        names = [name]
+        for _ in range(_FARTHEST):
+            names = [n for each in names for n in to(each) if n in lines]
+            for each in names:
+                if found := own(each):
+                    return found
+        return ""
 
     def named(name: str) -> str:
-        for _ in range(_FARTHEST):
-            line = lines.get(name)
-            if line is None:
-                return ""
-            if line.op_name:
-                return line.op_name
-            for inner in reversed(held.get(line.called, ())):
-                if lines[inner].op_name and lines[inner].opcode != "parameter":
-                    return lines[inner].op_name
-            name = line.read
-        return ""
+        found = (
+            own(name)
+            or nearest(name, lambda each: readers.get(each, ()))
+            or nearest(name, lambda each: lines[each].reads)
+        )
+        around = holder.get(lines[name].computation)
+        return found or (named(around) if around else lines[name].op_name)
 
     return {name: Operation(line.opcode, named(name)) for name, line in lines.items()}
 
 
-def _read(text: str) -> Iterator[tuple[str, str, _Line]]:
-    """The instructions, each with its computation's name and its own."""
+def _read(text: str) -> Iterator[tuple[str, _Line]]:
+    """The instructions by name."""
     computation = ""
     for row in text.splitlines():
         if header := _COMPUTATION.match(row):
@@ -92,15 +115,18 @@ def _read(text: str) -> Iterator[tuple[str, str, _Line]]:
         if found is None:
             continue
         name, rest = found.groups()
-        opcode = _OPCODE.search(f" {rest}")
-        called, op_name = _CALLED.search(rest), _NAMED.search(rest)
-        line = _Line(
-            opcode[1] if opcode else "",
-            _plain(op_name[1]) if op_name else "",
-            called[1] if called else "",
-            opcode[2] if opcode else "",
+        opcode, op_name = _OPCODE.search(f" {rest}"), _NAMED.search(rest)
+        held = " ".join(a or b for a, b in _HELD.findall(rest))
+        yield (
+            name,
+            _Line(
+                computation,
+                opcode[1] if opcode else "",
+                _plain(op_name[1]) if op_name else "",
+                tuple(_READ.findall(opcode[2])) if opcode else (),
+                tuple(_READ.findall(held)),
+            ),
         )
-        yield computation, name, line
 
 
 def _plain(escaped: str) -> str:

@@ -1,10 +1,9 @@
 """profile: what a training step's time is spent on, capsule by capsule."""
 
 import dataclasses
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +43,8 @@ class Profile:
             copy, of all copies together. Behind them "(other)", operations of no
             capsule, and "(waiting)", the time in which no operation ran. The totals
             add up to `traced`.
-        step: Milliseconds of a step without the profiler: the median.
-        traced: Milliseconds of the steps that the table is of, with the profiler.
+        step: Milliseconds of a step without the profiler, the mean of the quicker half.
+        traced: Likewise with the profiler; these steps are what the table is of.
     """
 
     name: str
@@ -92,7 +91,7 @@ def profile(
 
     for _ in range(_WARM):
         step()
-    milliseconds = [_timed(step) for _ in range(steps)]
+    alone = [_timed(step) for _ in range(steps)]
     trace = _traced(step, steps)
     text = compiled.as_text() or ""
     known = operations(text)
@@ -105,7 +104,7 @@ def profile(
             "cj.profiled(folder), and a viewer"
         )
     passed = [span.stop - span.start for span in found.steps]
-    usual = np.argsort(passed)[: (len(passed) + 1) // 2]  # the quicker half
+    usual = _quicker_half(passed)
     names = _names(net)
     places = {name: capsule_of(op.op_name, names) for name, op in known.items()}
     spent: dict[tuple[str, bool], float] = {}
@@ -120,8 +119,14 @@ def profile(
     scale = 1e-6 / len(usual)
     size = next(iter(arrays.values())).shape[0]
     table = _table(net, {at: scale * ns for at, ns in spent.items()}, scale * waited)
-    traced = scale * float(np.sum(np.take(passed, usual)))
-    return Profile(net.graph.name, size, table, statistics.median(milliseconds), traced)
+    traced = 1e-6 * float(np.mean(np.take(passed, usual)))
+    usually = float(np.mean(np.take(alone, _quicker_half(alone))))
+    return Profile(net.graph.name, size, table, usually, traced)
+
+
+def _quicker_half(times: Sequence[float]) -> np.ndarray:
+    """Which steps are the least disturbed by what else the machine does."""
+    return np.argsort(times)[: (len(times) + 1) // 2]
 
 
 def _timed(step: Callable[[], None]) -> float:
