@@ -76,10 +76,10 @@ def test_train_saves_a_run_folder(run, document):
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith(
         "Train linear (2 capsules, 650 parameters) on digits: 1,442 examples to learn "
-        "from, 355 to judge by.\nEpochs 3, batch size 32, Adam with learning rate "
-        "0.001, seed 0. Results will be in deep/er/first.\nTest loss "
+        "from, 355 to judge by.\nEpochs 3, batch size 32, seed 0, optimizer adam "
+        "(learning_rate 0.001). Results will be in deep/er/first.\nTest loss "
     )
-    assert "Results in deep/er/first:\n  graph.json " in result.stdout
+    assert "Results in deep/er/first:\n  checkpoints " in result.stdout
     assert set(os.listdir("deep/er/first")) == RESULTS
     assert cj.load("deep/er/first/graph.json") == cj.load(document)
     history = pd.read_csv("deep/er/first/history.csv")
@@ -245,8 +245,8 @@ FAULTS = {
         ("train", "linear.json", "--data", "digit"),
         "capsjax: data source 'digit'\n"
         "    found:    no such name, folder or file\n"
-        "    expected: 'digits', a folder of idx files (as MNIST has them), or an .npz "
-        "file\n"
+        "    expected: 'digits', a folder of idx files (as MNIST has them) or of .npy "
+        "files, or an .npz file\n"
         "    cure:     did you mean 'digits'?\n",
     ),
 }

@@ -80,10 +80,8 @@ def described(net: cj.Network) -> str:
 
 def split_in_words(data: Data) -> str:
     """How many examples there are, in words."""
-    return (
-        f"{data.name}: {len(data.train):,} examples to learn from, "
-        f"{len(data.test):,} to judge by"
-    )
+    found = f"{data.name}: {len(data.train):,} examples to learn from"
+    return found if data.test is None else f"{found}, {len(data.test):,} to judge by"
 
 
 def figures(last: Mapping[str, Any]) -> str:
