@@ -9,10 +9,10 @@ reads the first:
     JAX_PROCESS_ID             which one this is, from 0
 """
 
+import dataclasses
 import os
 import socket
 import threading
-from typing import NamedTuple
 
 import jax
 
@@ -26,7 +26,8 @@ _ADDRESS, _COUNT, _INDEX = VARIABLES = (
 _LONGER = 60.0  # seconds that JAX is given beyond ours
 
 
-class Process(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Process:
     """A process among those that run one program.
 
     Attributes:
