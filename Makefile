@@ -42,8 +42,10 @@ format: $(INSTALLED) ## Sort imports, fix what can be fixed, format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-schema: $(INSTALLED) ## Write the JSON Schema of documents into the package
+schema: $(INSTALLED) ## Write the JSON Schemas of documents into the package
 	$(BIN)/python -m capsjax.graph capsjax/graph/schema.json
+	$(BIN)/python -m capsjax.training.configuration \
+	    capsjax/training/configuration/schema.json
 
 # One lock for every Python: where versions differ, lines carry markers. What the
 # references need of CUDA, the build of torch says that pip finds: it is not locked.

@@ -1,10 +1,13 @@
-"""Sample documents and ways to spoil them, for `bench.fuzz_documents` and tests."""
+"""Sample documents and ways to spoil them, for `bench.fuzz_documents` and tests.
+
+Those of graphs stand here, those of runs in `bench.mutated_runs`.
+"""
 
 import copy
 import functools
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import capsjax as cj
@@ -28,6 +31,7 @@ KEYS = (
     "iterations", "dilation", "inputs", "capsules", "outputs", "format_version", "zzz",
 )  # fmt: skip
 
+Keys = Sequence[str]
 Place = tuple[Any, Any]
 """A list or object, and the index or key of one of its values."""
 
@@ -117,19 +121,30 @@ def _cap(rng: random.Random, shape: tuple[int, ...]):
 
 
 def mutated(rng: random.Random) -> bytes:
-    """A document spoiled in one to four ways; sometimes in its bytes too."""
+    """A graph's document spoiled in up to four ways; sometimes in its bytes too."""
     if rng.random() < 0.5:
         document = json.loads(rng.choice(zoo_documents()))
     else:
         document = random_document(rng)
+    return spoiled(rng, document, KEYS)
+
+
+def spoiled(rng: random.Random, document: Any, keys: Sequence[str]) -> bytes:
+    """A document spoiled in up to four ways; sometimes in its bytes too.
+
+    Args:
+        rng: Decides how.
+        document: Plain data, which is changed.
+        keys: What keys are called in documents of its kind.
+    """
     holder = [document]
     for _ in range(rng.choice([0, 1, 1, 1, 2, 2, 3, 4])):
-        rng.choice(MUTATIONS)(rng, holder)
+        rng.choice(MUTATIONS)(rng, holder, keys)
     indent = rng.choice([None, None, 1])
     text = json.dumps(holder[0] if holder else None, indent=indent)
     content = text.encode()
     while rng.random() < 0.15:
-        content = _spoil_bytes(rng, content)
+        content = spoil_bytes(rng, content)
     return content
 
 
@@ -151,36 +166,36 @@ def _pick(rng: random.Random, holder: list[Any]) -> Place:
     return rng.choice(_places(holder) or [([None], 0)])
 
 
-def _set_odd(rng: random.Random, holder: list[Any]) -> None:
+def _set_odd(rng: random.Random, holder: list[Any], _: Keys) -> None:
     inside, key = _pick(rng, holder)
     inside[key] = copy.deepcopy(rng.choice(ODD_VALUES))
 
 
-def _delete(rng: random.Random, holder: list[Any]) -> None:
+def _delete(rng: random.Random, holder: list[Any], _: Keys) -> None:
     inside, key = _pick(rng, holder)
     del inside[key]
 
 
-def _duplicate(rng: random.Random, holder: list[Any]) -> None:
+def _duplicate(rng: random.Random, holder: list[Any], keys: Keys) -> None:
     inside, key = _pick(rng, holder)
     value = copy.deepcopy(inside[key])
     if isinstance(inside, list):
         inside.insert(rng.randint(0, len(inside)), value)
     else:
-        inside[rng.choice(KEYS)] = value
+        inside[rng.choice(keys)] = value
 
 
-def _swap(rng: random.Random, holder: list[Any]) -> None:
+def _swap(rng: random.Random, holder: list[Any], _: Keys) -> None:
     (one, i), (two, j) = _pick(rng, holder), _pick(rng, holder)
     one[i], two[j] = copy.deepcopy(two[j]), copy.deepcopy(one[i])
 
 
-def _move(rng: random.Random, holder: list[Any]) -> None:
+def _move(rng: random.Random, holder: list[Any], _: Keys) -> None:
     (one, i), (two, j) = _pick(rng, holder), _pick(rng, holder)
     two[j] = copy.deepcopy(one[i])
 
 
-def _scale_number(rng: random.Random, holder: list[Any]) -> None:
+def _scale_number(rng: random.Random, holder: list[Any], _: Keys) -> None:
     numbers = [(h, k) for h, k in _places(holder) if type(h[k]) in (int, float)]
     if numbers:
         inside, key = rng.choice(numbers)
@@ -188,34 +203,34 @@ def _scale_number(rng: random.Random, holder: list[Any]) -> None:
         inside[key] *= factor
 
 
-def _other_name(rng: random.Random, holder: list[Any]) -> None:
+def _other_name(rng: random.Random, holder: list[Any], _: Keys) -> None:
     texts = [(h, k) for h, k in _places(holder) if isinstance(h[k], str)]
     if len(texts) > 1:
         (one, i), (two, j) = rng.sample(texts, 2)
         one[i] = two[j]
 
 
-def _rename_key(rng: random.Random, holder: list[Any]) -> None:
+def _rename_key(rng: random.Random, holder: list[Any], keys: Keys) -> None:
     inside, key = _pick(rng, holder)
     if isinstance(inside, dict):
-        inside[rng.choice([*KEYS, f"{key}s", str(key)[:-1]])] = inside.pop(key)
+        inside[rng.choice([*keys, f"{key}s", str(key)[:-1]])] = inside.pop(key)
 
 
-def _wrap(rng: random.Random, holder: list[Any]) -> None:
+def _wrap(rng: random.Random, holder: list[Any], keys: Keys) -> None:
     inside, key = _pick(rng, holder)
     for _ in range(rng.choice([1, 1, 1, 5, 120, 400])):
         value = inside[key]
-        inside[key] = [value] if rng.random() < 0.7 else {rng.choice(KEYS): value}
+        inside[key] = [value] if rng.random() < 0.7 else {rng.choice(keys): value}
 
 
-def _repeat(rng: random.Random, holder: list[Any]) -> None:
+def _repeat(rng: random.Random, holder: list[Any], _: Keys) -> None:
     lists = [(h, k) for h, k in _places(holder) if isinstance(h[k], list)]
     if lists:
         inside, key = rng.choice(lists)
         inside[key] = inside[key] * rng.choice([2, 3, 40])
 
 
-MUTATIONS: tuple[Callable[[random.Random, list[Any]], None], ...] = (
+MUTATIONS: tuple[Callable[[random.Random, list[Any], Keys], None], ...] = (
     _set_odd,
     _set_odd,
     _delete,
@@ -232,7 +247,7 @@ MUTATIONS: tuple[Callable[[random.Random, list[Any]], None], ...] = (
 )
 
 
-def _spoil_bytes(rng: random.Random, content: bytes) -> bytes:
+def spoil_bytes(rng: random.Random, content: bytes) -> bytes:
     if not content:
         return b"\x00"
     i, j = sorted(rng.randrange(len(content) + 1) for _ in range(2))

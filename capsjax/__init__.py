@@ -49,6 +49,7 @@ from capsjax.losses import Loss as Loss
 from capsjax.losses import register_loss as register_loss
 from capsjax.observe.diagnosis import Diagnosis as Diagnosis
 from capsjax.observe.diagnosis import diagnose as diagnose
+from capsjax.observe.profiled import profiled as profiled
 from capsjax.observe.saliency import gradient_between as gradient_between
 from capsjax.observe.saliency import integrated_gradients as integrated_gradients
 from capsjax.observe.saliency import saliency as saliency
@@ -70,14 +71,35 @@ from capsjax.sweep.document import parse_sweep as parse_sweep
 from capsjax.sweep.ensemble import ensemble as ensemble
 from capsjax.sweep.space import sweep_members as sweep_members
 from capsjax.sweep.sweep import sweep as sweep
+from capsjax.training import augment as augment
 from capsjax.training import schedules as schedules
+from capsjax.training import writers as writers
+from capsjax.training.checkpoints import Checkpoints as Checkpoints
+from capsjax.training.configuration import RunConfiguration as RunConfiguration
+from capsjax.training.configuration import (
+    RunConfigurationError as RunConfigurationError,
+)
+from capsjax.training.configuration import (
+    load_run_configuration as load_run_configuration,
+)
+from capsjax.training.configuration import (
+    parse_run_configuration as parse_run_configuration,
+)
 from capsjax.training.data import load_data as load_data
+from capsjax.training.early_stopping import EarlyStopping as EarlyStopping
+from capsjax.training.evaluate import evaluate as evaluate
 from capsjax.training.fit import fit as fit
+from capsjax.training.guard import Fault as Fault
+from capsjax.training.guard import NonFinite as NonFinite
+from capsjax.training.judge import Judged as Judged
+from capsjax.training.judge import judge as judge
+from capsjax.training.load import load_run as load_run
 from capsjax.training.run import Run as Run
-from capsjax.training.run import load_parameters as load_parameters
-from capsjax.training.run import load_state as load_state
-from capsjax.training.run import save_parameters as save_parameters
-from capsjax.training.run import save_state as save_state
+from capsjax.training.saved import load_parameters as load_parameters
+from capsjax.training.saved import load_state as load_state
+from capsjax.training.saved import save_parameters as save_parameters
+from capsjax.training.saved import save_state as save_state
+from capsjax.training.signals import Interrupted as Interrupted
 from capsjax.training.step import algorithm_1 as algorithm_1
 from capsjax.weightings import Weighting as Weighting
 from capsjax.weightings import channel_scale as channel_scale

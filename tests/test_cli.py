@@ -16,13 +16,20 @@ from typer.testing import CliRunner
 import capsjax as cj
 from capsjax.cli import app
 
-COMMANDS = ("train", "sweep", "check", "show", "explain", "export")
+COMMANDS = (
+    *("train", "sweep", "check", "show", "explain", "export"),
+    *("evaluate", "predict", "runs", "compare", "report"),
+)
 RESULTS = {
+    ".lock",
+    "checkpoints",
     "graph.json",
     "graph.svg",
     "history.csv",
     "learning-curves.svg",
     "parameters.safetensors",
+    "report.html",
+    "run.json",
 }
 
 
@@ -69,10 +76,10 @@ def test_train_saves_a_run_folder(run, document):
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith(
         "Train linear (2 capsules, 650 parameters) on digits: 1,442 examples to learn "
-        "from, 355 to judge by.\nEpochs 3, batch size 32, Adam with learning rate "
-        "0.001, seed 0. Results will be in deep/er/first.\nTest loss "
+        "from, 355 to judge by.\nEpochs 3, batch size 32, seed 0, optimizer adam "
+        "(learning_rate 0.001). Results will be in deep/er/first.\nTest loss "
     )
-    assert "Results in deep/er/first:\n  graph.json " in result.stdout
+    assert "Results in deep/er/first:\n  checkpoints " in result.stdout
     assert set(os.listdir("deep/er/first")) == RESULTS
     assert cj.load("deep/er/first/graph.json") == cj.load(document)
     history = pd.read_csv("deep/er/first/history.csv")
@@ -238,8 +245,8 @@ FAULTS = {
         ("train", "linear.json", "--data", "digit"),
         "capsjax: data source 'digit'\n"
         "    found:    no such name, folder or file\n"
-        "    expected: 'digits', a folder of idx files (as MNIST has them), or an .npz "
-        "file\n"
+        "    expected: 'digits', a folder of idx files (as MNIST has them) or of .npy "
+        "files, or an .npz file\n"
         "    cure:     did you mean 'digits'?\n",
     ),
 }
@@ -318,9 +325,13 @@ def test_interrupted_training_exits_with_130(tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert errors.endswith(b"capsjax: interrupted; nothing was saved\n")
+    assert b"capsjax: SIGINT came: the run ended after step" in errors
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert f"to go on: the same again with resume=True, or --out {folder}" in (
+        errors.decode().replace("runs/", f"{tmp_path}/runs/")
+    )
     assert b"Traceback" not in errors
-    assert not any(os.scandir(tmp_path / "runs"))
+    assert any((folder / "checkpoints").iterdir())
 
 
 def test_a_real_process_fails_with_one_message(tmp_path):

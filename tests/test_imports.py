@@ -42,7 +42,7 @@ PUBLIC = {
 LIGHT = (
     *("optax", "pandas", "matplotlib", "sklearn", "typer", "rich", "tqdm"),
     *("safetensors", "IPython", "fast_sugiyama", "networkx", "scipy.sparse"),
-    *("equinox", "platformdirs"),
+    *("equinox", "platformdirs", "jinja2", "tensorboardX", "orbax"),
 )
 
 

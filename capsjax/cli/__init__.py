@@ -1,4 +1,5 @@
-"""The command line: `capsjax train|sweep|check|show|explain|export SPEC`.
+"""The command line: `capsjax train|sweep|check|show|explain|export SPEC`, and
+`capsjax evaluate|predict|report|compare RUN`, `capsjax runs`.
 
 Each command says what it will do, shows progress, and ends with where the results are.
 It exits with 0; with 1 and one message if what it was given is no good; with 2 if it
@@ -13,7 +14,9 @@ import typer
 import capsjax as cj
 from capsjax.cli.command import INTERRUPTED, judged
 from capsjax.cli.exporting import export
+from capsjax.cli.judging import evaluate, predict
 from capsjax.cli.looking import check, explain, show
+from capsjax.cli.runs import compare, report, runs
 from capsjax.cli.sweeping import sweep
 from capsjax.cli.training import train
 
@@ -32,7 +35,9 @@ app = typer.Typer(
 )
 
 # In the order of `--help`.
-for _function in (train, sweep, check, show, explain, export):
+_SPEC = (train, sweep, check, show, explain, export)
+_RUN = (evaluate, predict, runs, compare, report)
+for _function in (*_SPEC, *_RUN):
     app.command()(judged(_function))
 
 

@@ -2,9 +2,13 @@
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from capsjax.training.guard import NonFinite
+from capsjax.training.signals import Interrupted
 
 INTERRUPTED = 130
 """128 and the number of the signal, as shells have it."""
@@ -31,6 +35,15 @@ Spec = Annotated[
     ),
 ]
 
+RunFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="The folder of a run.",
+        show_default=False,
+    ),
+]
+
 Source = Annotated[
     str,
     typer.Option(
@@ -49,10 +62,13 @@ def judged(function: Callable[..., None]) -> Callable[..., None]:
     def command(*args: Any, **kwargs: Any) -> None:
         try:
             function(*args, **kwargs)
+        except Interrupted as error:
+            typer.echo(f"\ncapsjax: {error}", err=True)
+            raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             typer.echo("\ncapsjax: interrupted; nothing was saved", err=True)
             raise typer.Exit(INTERRUPTED) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, NonFinite) as error:
             typer.echo(f"capsjax: {_message(error)}", err=True)
             raise typer.Exit(1) from None
 

@@ -53,8 +53,11 @@ def folder_for(out: Path | None, first: Path) -> Path:
             number += 1
             out = first.with_name(f"{first.name}-{number}")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        more = ""
+        if (out / "checkpoints").is_dir():
+            more = ", or go on with the run in it: --resume"
         raise FileExistsError(
-            f"{out} exists and is not an empty folder; choose another for --out"
+            f"{out} exists and is not an empty folder; choose another for --out{more}"
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(out.parent, os.W_OK | os.X_OK):
@@ -77,10 +80,8 @@ def described(net: cj.Network) -> str:
 
 def split_in_words(data: Data) -> str:
     """How many examples there are, in words."""
-    return (
-        f"{data.name}: {len(data.train):,} examples to learn from, "
-        f"{len(data.test):,} to judge by"
-    )
+    found = f"{data.name}: {len(data.train):,} examples to learn from"
+    return found if data.test is None else f"{found}, {len(data.test):,} to judge by"
 
 
 def figures(last: Mapping[str, Any]) -> str:
@@ -103,7 +104,7 @@ def list_results(folder: Path, contents: Mapping[str, str] = NO_CONTENTS) -> Non
         contents: What files are, by name, where they are not what they are elsewhere.
     """
     typer.echo(f"Results in {folder}:")
-    names = sorted(path.name for path in folder.iterdir())
+    names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
     width = max(map(len, names)) + 2
     known = {**_CONTENTS, **contents}
     for name in names:
@@ -112,6 +113,8 @@ def list_results(folder: Path, contents: Mapping[str, str] = NO_CONTENTS) -> Non
 
 
 _CONTENTS = {
+    "average.safetensors": "the moving average of the parameters, by name",
+    "checkpoints": "from which --resume goes on",
     "graph.json": "the network; capsjax show reads it",
     "graph.svg": "a drawing of the network",
     "history.csv": "loss and metrics of each epoch",
@@ -119,6 +122,9 @@ _CONTENTS = {
     "learning-curves.svg": "the same as curves",
     "manifest.json": "what the other files are",
     "parameters.safetensors": "the parameters by name",
+    "profile": "a trace of some steps: tensorboard --logdir DIR, or ui.perfetto.dev",
     "program.stablehlo": "the program; cj.load_exported reads the folder",
+    "report.html": "all of this on a page",
+    "run.json": "how it was trained, and what decides the result",
     "state.safetensors": "running statistics and wiring",
 }

@@ -26,6 +26,7 @@ class _Wanted:
 
     inputs: bool
     targets: bool
+    shares: bool
 
 
 def differentiable(program: Program, train: bool) -> Callable[..., Any]:
@@ -40,41 +41,43 @@ def differentiable(program: Program, train: bool) -> Callable[..., Any]:
         train: Training or inference.
 
     Returns:
-        `run(params, state, inputs, targets, key, settings) -> (loss, outputs, new
-        state)`; without targets the loss is None.
+        `run(params, state, inputs, targets, key, settings, shares) -> (loss, outputs,
+        new state)`; without targets the loss is None.
     """
 
     @jax.custom_vjp
-    def run(params, state, inputs, targets, key, settings):
-        own, mode = program.bound(settings), Mode(train, key)
+    def run(params, state, inputs, targets, key, settings, shares):
+        own, mode = program.bound(settings), Mode(train, key, shares=shares)
         return own.forward(params, state, inputs, targets, mode, "nothing")[0]
 
-    def forward(params, state, inputs, targets, key, settings):
+    def forward(params, state, inputs, targets, key, settings, shares):
         _refuse_perturbed(settings)
-        wanted = _Wanted(_any_perturbed(inputs), _any_perturbed(targets))
-        given = params, state, inputs, targets, key, settings
-        params, state, inputs, targets, key, settings = jax.tree.map(_value, given)
-        own, mode = program.bound(settings), Mode(train, key)
+        wanted = _Wanted(*map(_any_perturbed, (inputs, targets, shares)))
+        given = params, state, inputs, targets, key, settings, shares
+        params, state, inputs, targets, key, settings, shares = jax.tree.map(
+            _value, given
+        )
+        own, mode = program.bound(settings), Mode(train, key, shares=shares)
         result, residuals = own.forward(params, state, inputs, targets, mode)
-        return result, (residuals, inputs, key, settings, wanted)
+        return result, (residuals, inputs, key, settings, shares, wanted)
 
     def backward(saved, cotangents):
-        residuals, inputs, key, settings, wanted = saved
+        residuals, inputs, key, settings, shares, wanted = saved
         d_loss, d_outputs, _ = cotangents  # state is not differentiated
         d_outputs = {n: d for n, d in d_outputs.items() if not _is_zero(d)}
         d_loss = None if _is_zero(d_loss) else d_loss
         asked = frozenset(inputs) if wanted.inputs else frozenset()
-        mode = Mode(train, key)
+        mode = Mode(train, key, shares=shares)
         own = program.bound(settings)
         d_params, d_inputs, _ = own.backward(residuals, d_loss, d_outputs, asked, mode)
         all_inputs = {
             name: _input_gradient(array, d_inputs.get(name))
             for name, array in inputs.items()
         }
-        d_targets = None
-        if wanted.targets and d_loss is not None:
-            d_targets = own.target_gradient(residuals, inputs, d_loss, mode)
-        return d_params, None, all_inputs, d_targets, None, None
+        d_targets = d_shares = None
+        if (wanted.targets or wanted.shares) and d_loss is not None:
+            d_targets, d_shares = own.target_gradient(residuals, inputs, d_loss, mode)
+        return d_params, None, all_inputs, d_targets, None, None, d_shares
 
     run.defvjp(forward, backward, symbolic_zeros=True)
     return run
@@ -102,6 +105,7 @@ class CompiledRun:
             targets,
             mode.key,
             dict(mode.settings),
+            mode.shares,
         )
         return loss, outputs, _updated(state, new, mode)
 

@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from capsjax.compiler.example_weights import mean
 from capsjax.compiler.mode import INFERENCE, Mode
 from capsjax.compiler.program import Tensors
 from capsjax.compiler.terms import context_of, weight_of
 from capsjax.graph.levels import levels
-from capsjax.graph.typed import TypedGraph, TypedGroup
+from capsjax.graph.typed import TypedCapsule, TypedGraph, TypedGroup
 from capsjax.losses import PAIRS
 
 
@@ -48,24 +49,37 @@ def evaluate(
     for capsule in typed.unfolded:
         if capsule.name not in needed:
             continue
-        if isinstance(capsule, TypedGroup):
-            _evaluate_group(capsule, params, total, output, shifts)
-            continue
-        size = next(iter(inputs.values())).shape[0]
-        u: Any = jnp.zeros((size, *capsule.total_input))
-        for edge in capsule.edges:
-            w = weight_of(params, capsule, edge)
-            u = u + edge.weighting.forward(w, output[edge.source])
-        if capsule.bias_shape is not None:
-            u = u + params[capsule.name]["B"]
-        if shifts is not None:
-            u = u + shifts[capsule.name]
-        total[capsule.name] = u
-        context = context_of(capsule, params, state, mode)
-        output[capsule.name], new, _ = capsule.cap.run(u, context)
-        if new:
-            found.state[capsule.name] = jax.lax.stop_gradient(new)
+        with jax.named_scope(capsule.name):
+            if isinstance(capsule, TypedGroup):
+                _evaluate_group(capsule, params, total, output, shifts)
+            else:
+                size = next(iter(inputs.values())).shape[0]
+                _evaluate(capsule, params, state, size, found, mode, shifts)
     return found
+
+
+def _evaluate(
+    capsule: TypedCapsule,
+    params: Any,
+    state: Any,
+    size: int,
+    found: Tensors,
+    mode: Mode,
+    shifts: Any,
+) -> None:
+    u: Any = jnp.zeros((size, *capsule.total_input))
+    for edge in capsule.edges:
+        w = weight_of(params, capsule, edge)
+        u = u + edge.weighting.forward(w, found.output[edge.source])
+    if capsule.bias_shape is not None:
+        u = u + params[capsule.name]["B"]
+    if shifts is not None:
+        u = u + shifts[capsule.name]
+    found.total[capsule.name] = u
+    context = context_of(capsule, params, state, mode)
+    found.output[capsule.name], new, _ = capsule.cap.run(u, context)
+    if new:
+        found.state[capsule.name] = jax.lax.stop_gradient(new)
 
 
 def _evaluate_group(group: TypedGroup, params: Any, total, output, shifts) -> None:
@@ -118,11 +132,12 @@ def run(
     for each in typed.losses:
         name, cap = each.output, caps[each.output]
         pair = PAIRS.get((type(cap), type(each.loss)))
-        if pair is not None:
-            values = pair.value(cap, each.loss, total[name], targets[name])
-        else:
-            values = each.loss.value(output[name], targets[name])
-        loss = loss + each.loss.weight * jnp.mean(values)
+        with jax.named_scope(f"{name}/loss"):
+            if pair is not None:
+                values = pair.value(cap, each.loss, total[name], targets[name])
+            else:
+                values = each.loss.value(output[name], targets[name])
+            loss = loss + each.loss.weight * mean(values, mode.shares)
     return loss, outputs, new
 
 

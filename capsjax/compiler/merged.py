@@ -41,7 +41,8 @@ def part_of(
     if key not in products:
         whole = _whole(edge)
         w = weights_of(params, whole)
-        products[key] = whole.weighting.forward(w, output[edge.source])
+        with jax.named_scope(f"merged {key[1]}"):
+            products[key] = whole.weighting.forward(w, output[edge.source])
     return products[key][..., place.offset : place.offset + edge.shape[-1]]
 
 

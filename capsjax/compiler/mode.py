@@ -17,12 +17,14 @@ class Mode(NamedTuple):
         key: A random key, of which each capsule that draws makes one of its own.
         numbers: What the keys of capsules in a run are made from, in place of names.
         settings: Traced settings that are given, by name.
+        shares: The share of each example in the loss, [B]; None if all are alike.
     """
 
     train: bool = False
     key: Any = None
     numbers: Mapping[str, Any] = {}
     settings: Mapping[str, Any] = {}
+    shares: Any = None
 
     def key_of(self, capsule: TypedCapsule) -> Any:
         """The capsule's own key, which depends on its name alone."""

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from capsjax.compiler import interpreter, parameters
 from capsjax.compiler.batch import take_batch, take_inputs
 from capsjax.compiler.derivative import CompiledRun, Run, interpreted, with_hint
+from capsjax.compiler.example_weights import shares
 from capsjax.compiler.mode import Mode
 from capsjax.compiler.only import Only
 from capsjax.compiler.passes import PIPELINE, Pass, Stage, run_passes
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from capsjax.compiler.ahead import Function
     from capsjax.compiler.bound import BoundNetwork
     from capsjax.compiler.memory import Memory
+    from capsjax.compiler.profiling.profile import Profile
 
 Params = dict[str, Any]
 State = dict[str, Any]
@@ -164,8 +166,15 @@ class Network:
         train: bool = True,
         key: jax.Array | None = None,
         settings: Settings | None = None,
+        weights: Any = None,
     ) -> tuple[jax.Array, tuple[Arrays, State]]:
         """The total loss: sum over outputs of weight * mean over the batch of L.
+
+        With weights w of the examples, the mean is sum of w_i L_i / sum of w. Examples
+        of weight 0, such as those that fill up a batch, contribute no gradient, as
+        long as what is computed for them is finite: fill up with copies of others.
+        If all weights are 0, so are the loss and its gradient. Batch statistics are
+        those of all examples, whatever their weights.
 
         Args:
             params: Parameters.
@@ -176,19 +185,33 @@ class Network:
             train: Whether capsule functions that differ in training do so.
             key: Random key for capsule functions that draw.
             settings: Traced settings by name; those left out are as declared.
+            weights: What each example counts for, shape [B], not negative; left out,
+                all count alike.
 
         Returns:
             `(loss, (outputs, state))`, as `jax.value_and_grad(net.loss,
             has_aux=True)` takes it.
 
         Raises:
-            ValueError: The batch, the parameters or the state do not fit, says which,
-                by name; the graph declares no loss; or capsules draw in training and
-                there is no key.
+            ValueError: The batch, its weights, the parameters or the state do not fit,
+                says which, by name; the graph declares no loss; or capsules draw in
+                training and there is no key.
+
+        Example:
+            >>> import capsjax as cj
+            >>> x = cj.input("x", (1,))
+            >>> y = cj.capsule("y", cj.identity(x), bias=None)
+            >>> net = cj.compile(cj.graph(y, losses={"y": "mean_squared_error"}))
+            >>> batch = {"x": jnp.array([[1.0], [2.0]]), "y": jnp.zeros((2, 1))}
+            >>> float(net.loss({}, {}, batch)[0])
+            2.5
+            >>> float(net.loss({}, {}, batch, weights=jnp.array([3.0, 1.0]))[0])
+            1.75
         """
         mode = self._mode(train, key, settings)
         self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
+        mode = self._weighted(mode, weights, inputs)
         params, inputs = self._cast(params, inputs)
         loss, outputs, state = self._run(params, state, inputs, targets, mode)
         return loss, (self._given_out(outputs), state)
@@ -235,6 +258,7 @@ class Network:
         key: jax.Array | None = None,
         only: Iterable[str] | None = None,
         settings: Settings | None = None,
+        weights: Any = None,
     ) -> Arrays:
         """The error signals `delta_H = dL/dU_H` of every capsule, by name.
 
@@ -242,7 +266,7 @@ class Network:
         make of them.
 
         L is the total loss, a mean over the batch: the signal of one example is 1/B
-        of what the example alone would give.
+        of what the example alone would give; with weights, its share of their sum.
 
         Args:
             params: Parameters.
@@ -251,6 +275,7 @@ class Network:
             train: Whether capsule functions that differ in training do so.
             key: Random key for capsule functions that draw.
             settings: Traced settings by name; those left out are as declared.
+            weights: What each example counts for, as for `loss`.
             only: Names of capsules: what the others alone need is not computed.
 
         Returns:
@@ -264,10 +289,11 @@ class Network:
         """
         if only is not None:
             given = params, state, batch, train, key, settings
-            return self._only("deltas", only, *given)
+            return self._only("deltas", only, *given, weights=weights)
         mode = self._mode(train, key, settings)
         self._check(params, state)
         inputs, targets = take_batch(self._used, batch)
+        mode = self._weighted(mode, weights, inputs)
         params, inputs = self._cast(params, inputs)
         if self.backward == "autodiff":
             named = parameters.by_name(self._used, params)
@@ -577,6 +603,61 @@ class Network:
             dtype = self.precision.compute if self.precision else float
         return Memory.of(self.program, batch_size, jnp.result_type(dtype))
 
+    def profile(
+        self,
+        batch: Mapping[str, Any],
+        params: Params | None = None,
+        state: State | None = None,
+        *,
+        steps: int = 10,
+    ) -> "Profile":
+        """Measures what the time of a step is spent on, capsule by capsule.
+
+        The step is loss, outputs and gradients, in training, compiled as `cj.fit`
+        compiles it, without an update. Some steps run under JAX's profiler; each
+        operation of the trace is traced back to its capsule by the name that XLA
+        keeps beside it. Where operations run at the same time, they share the time
+        equally, so that all rows add up to the time of the step.
+
+        What XLA fuses counts as a whole for the capsule of its last operation: a
+        capsule that is all fused into the next one has no time of its own. Copies that
+        XLA adds count for the operation that reads them.
+
+        The profiler costs about a microsecond an operation. The table says how long
+        the step is with it and without: on a machine at rest the two agree within a
+        tenth where steps take milliseconds, and within a factor of two for the
+        smallest networks, whose steps are mostly waiting.
+
+        Args:
+            batch: Inputs and targets by name, as for `loss`.
+            params: Parameters; if left out, initial ones.
+            state: State; if left out, the initial one.
+            steps: How many steps are measured, and how many traced; the figures are of
+                the quicker half of these.
+
+        Returns:
+            A table by capsule, in milliseconds, with its share of the step; prints
+            itself.
+
+        Raises:
+            ValueError: As for `loss`; or no step is asked for.
+            RuntimeError: The platform's trace does not name operations; or another
+                trace is being made.
+
+        Example:
+            >>> import capsjax as cj
+            >>> x = cj.input("x", (4,))
+            >>> h = cj.capsule("h", cj.matmul(x, 8), cap="tanh")
+            >>> y = cj.capsule("y", cj.matmul(h, 2), cap="softmax")
+            >>> net = cj.compile(cj.graph(y, losses={"y": "cross_entropy"}))
+            >>> batch = {"x": jnp.ones((32, 4)), "y": jnp.zeros(32, int)}
+            >>> list(net.profile(batch).table["capsule"])
+            ['h', 'y', '(other)', '(waiting)']
+        """
+        from capsjax.compiler.profiling.profile import profile
+
+        return profile(self, batch, params, state, steps)
+
     @property
     def parameter_count(self) -> int:
         """Number of parameters; nothing is allocated."""
@@ -677,6 +758,11 @@ class Network:
                 "member"
             )
         return Mode(train, key, settings=given)
+
+    def _weighted(self, mode: Mode, weights: Any, inputs: Arrays) -> Mode:
+        """The mode with the shares of examples, if they have weights."""
+        size = next(iter(inputs.values())).shape[0]
+        return mode._replace(shares=shares(weights, size, self.graph.name))
 
     def _check_wiring(self, group: TypedGroup, state: State) -> None:
         """Another network's rows would be read as if they were this one's."""

@@ -59,6 +59,7 @@ class Only:
         train: bool,
         key: Any,
         settings: Any,
+        **more: Any,
     ) -> dict[str, Any]:
         """What a method of the network gives, of some capsules.
 
@@ -71,13 +72,14 @@ class Only:
             train: Whether capsule functions that differ in training do so.
             key: Random key for capsule functions that draw.
             settings: Traced settings by name, or None.
+            more: What else the method takes.
 
         Raises:
             ValueError: As for the method; or a capsule is unknown.
         """
         names = asked_for(self._net, only)
         some = self._compiled(method, names, train)
-        return some(params, state, batch, key, settings)
+        return some(params, state, batch, key, settings, more)
 
     def _compile(
         self, method: Method, names: tuple[str, ...], train: bool
@@ -85,9 +87,9 @@ class Only:
         tell = getattr(self._net, method)
 
         def some(
-            params: Any, state: Any, batch: Any, key: Any, settings: Any
+            params: Any, state: Any, batch: Any, key: Any, settings: Any, more: Any
         ) -> dict[str, Any]:
-            given = {"train": train, "key": key, "settings": settings}
+            given = {"train": train, "key": key, "settings": settings, **more}
             found = tell(params, state, batch, **given)
             for name in names:
                 if name not in found:

@@ -177,6 +177,19 @@ def _pieces_of_group(group: TypedGroup) -> Iterator[Piece]:
             yield (member, "W", key), group.weight_shape, weights, number
 
 
+def standing(typed: TypedGraph) -> dict[Name, list[Name]]:
+    """The parameters, by name, that stand in each array of the compiled layout."""
+    stacks: dict[Name, list[Name]] = {}
+    for name, _, own, _ in _pieces(typed):
+        stacks.setdefault(own, []).append(name)
+    sides = _all_sides(typed)
+    found: dict[Name, list[Name]] = {}
+    for own in parameter_shapes(typed):
+        parts = [name for name, _ in sides.get(own, [(own, ())])]
+        found[own] = [name for part in parts for name in stacks.get(part, [part])]
+    return found
+
+
 def by_name(typed: TypedGraph, params: Mapping[str, Any]) -> Params:
     """Parameters by name from those in compiled layout."""
     arrays = dict(flatten(params))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 
+from capsjax.compiler.example_weights import mean
 from capsjax.compiler.groups import GroupProgram
 from capsjax.compiler.mode import INFERENCE, Mode
 from capsjax.compiler.plan import Array, Plan
@@ -205,9 +206,11 @@ class Program:
         loss = None
         if targets is not None:
             each = self.losses(total, output, targets)
-            terms = [
-                x.loss.weight * jnp.mean(each[x.output]) for x in self.typed.losses
-            ]
+            terms = []
+            for own in self.typed.losses:
+                with jax.named_scope(f"{own.output}/loss"):
+                    losses = each[own.output]
+                    terms.append(own.loss.weight * mean(losses, mode.shares))
             loss = sum(terms[1:], terms[0])
         residuals = None
         if keep == "residuals":
@@ -235,14 +238,18 @@ class Program:
 
     def target_gradient(
         self, residuals: Any, inputs: Arrays, d_loss: Any, mode: Mode
-    ) -> Arrays:
-        """dL/dT of every target, by JAX: targets are rarely differentiated."""
+    ) -> tuple[Arrays, Any]:
+        """dL/dT of every target, and dL/ds of the examples' shares.
+
+        By JAX: they are rarely asked for.
+        """
         *_, params, state, targets = residuals
 
-        def loss(targets):
-            return self.forward(params, state, inputs, targets, mode, "nothing")[0][0]
+        def loss(targets, shares):
+            own = mode._replace(shares=shares)
+            return self.forward(params, state, inputs, targets, own, "nothing")[0][0]
 
-        return jax.vjp(loss, targets)[1](d_loss)[0]
+        return jax.vjp(loss, targets, mode.shares)[1](d_loss)
 
     def losses(self, total: Arrays, output: Arrays, targets: Arrays) -> Arrays:
         """The loss of each example, shape [B], by output, without its weight."""
@@ -250,12 +257,13 @@ class Program:
         found = {}
         for each in self.typed.losses:
             name, loss = each.output, each.loss
-            if each.from_total_input:
-                cap = caps[name]
-                pair = PAIRS[type(cap), type(loss)]
-                found[name] = pair.value(cap, loss, total[name], targets[name])
-            else:
-                found[name] = loss.value(output[name], targets[name])
+            with jax.named_scope(f"{name}/loss"):
+                if each.from_total_input:
+                    cap = caps[name]
+                    pair = PAIRS[type(cap), type(loss)]
+                    found[name] = pair.value(cap, loss, total[name], targets[name])
+                else:
+                    found[name] = loss.value(output[name], targets[name])
         return found
 
     def backward(

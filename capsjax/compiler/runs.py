@@ -126,8 +126,7 @@ class RunProgram:
         copy = self.copy(params, output, mode, keep)
         first = {each.slot: output[each.source] for each in self.run.carried}
         own = self.own(params, state)
-        with jax.named_scope(self.run.name):
-            last, (new, kept) = jax.lax.scan(copy, first, own, length=self.run.size)
+        last, (new, kept) = jax.lax.scan(copy, first, own, length=self.run.size)
         names = self.run.last
         found = {names[e.output]: last[e.slot] for e in self.run.carried}
         return found, new, kept
@@ -224,10 +223,9 @@ class RunProgram:
         read_later = {name for name, _ in edges}
         deferred = {*edges, *((name, None) for name in read_later)}
         carry = back, sums, totals
-        with jax.named_scope(f"{run.name}/backward"):
-            (back, sums, totals), (d_params, signals) = self.walk_back(
-                copy, carry, params, state, kept, handed, mode
-            )
+        (back, sums, totals), (d_params, signals) = self.walk_back(
+            copy, carry, params, state, kept, handed, mode
+        )
         stacks = self.stacks(kept) if edges else {}
         for (name, key), (edge, array) in edges.items():
             if name not in signals:  # no error reaches it

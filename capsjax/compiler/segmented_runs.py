@@ -70,11 +70,10 @@ class SegmentedRun(RunProgram):
             last, (new, _) = jax.lax.scan(passing, carried, numbers)
             return last, (carried, new)
 
-        with jax.named_scope(self.run.name):
-            numbers = jnp.arange(self.run.size)
-            groups = numbers[:head].reshape(self.segments, self.group)
-            last, (starts, new) = jax.lax.scan(group, first, groups)
-            last, (more, others) = jax.lax.scan(keeping, last, numbers[head:])
+        numbers = jnp.arange(self.run.size)
+        groups = numbers[:head].reshape(self.segments, self.group)
+        last, (starts, new) = jax.lax.scan(group, first, groups)
+        last, (more, others) = jax.lax.scan(keeping, last, numbers[head:])
         new = jax.tree.map(
             lambda a, b: jnp.concatenate([a.reshape(head, *b.shape[1:]), b]), new, more
         )

@@ -4,8 +4,9 @@ Universal backpropagation (Li & Shan, arXiv 1805.03551, equations 4 and 5). With
 
     U_H = sum over Z in IN(H) of W[Z->H] (x) Y_Z + B_H,    Y_H = cap_H(U_H)
 
-and L = sum over outputs of weight_H * mean over the batch of Loss(Y_H, T_H), the error
-signal delta_H = dL/dU_H is, capsules taken in reverse topological order,
+and L = sum over outputs of weight_H * mean over the batch of Loss(Y_H, T_H), with
+weights of examples a weighted one, the error signal delta_H = dL/dU_H is, capsules
+taken in reverse topological order,
 
     dL/dY_H = [H output] dLoss/dY_H + sum over P in OUT(H) of delta_P . dU_P/dY_H
     delta_H = dL/dY_H . dcap_H/dU_H
@@ -33,6 +34,7 @@ import jax.numpy as jnp
 
 from capsjax.backward.base import Crossing
 from capsjax.compiler.bias import bias_gradient
+from capsjax.compiler.example_weights import factor
 from capsjax.compiler.groups import GroupProgram
 from capsjax.compiler.merged import Gathering, place_of, weights_of
 from capsjax.compiler.mode import Mode
@@ -219,14 +221,14 @@ class Walk:
         """The error that a loss sends: to U if paired, else added to dL/dY."""
         name, loss = capsule.name, each.loss
         read = self._array(name, "U" if each.from_total_input else "Y")
-        factor = d_loss * (loss.weight / read.shape[0])
+        scale = factor(d_loss, loss.weight, read, self.mode.shares)
         if each.from_total_input:
             pair = PAIRS[type(capsule.cap), type(loss)]
             gradient = pair.gradient(capsule.cap, loss, read, target)
-            return (factor * gradient).astype(read.dtype)
+            return (scale * gradient).astype(read.dtype)
         gradient = loss.gradient(read, target)
         _expect(gradient, read.shape, f"output {name!r}: gradient of {loss}")
-        self._add(name, (factor * gradient).astype(read.dtype))
+        self._add(name, (scale * gradient).astype(read.dtype))
         return None
 
     def _edges(self, capsule: TypedCapsule, delta: jax.Array) -> None:

@@ -171,6 +171,14 @@ class WeightingKind(Computed):
         """Shape of W for a source of the given shape; None if there is no weight."""
         return None
 
+    def weight_axes(self, shape: Shape) -> tuple[str | None, ...]:
+        """What the axes of W are called, by which rules place them on devices.
+
+        The library's own records say "in" and "out" for channels read and made, and
+        "depth", "height", "width" for a window's. None is an axis without a name.
+        """
+        return (None,) * len(self.weight_shape(shape) or ())
+
     @classmethod
     def resolve(cls, shapes: list[Shape], siblings: list[Self]) -> list[Self]:
         """The same operations with settings filled in that depend on each other.

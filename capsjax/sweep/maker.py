@@ -96,8 +96,9 @@ class Maker:
             found = bind(net, given, what)
             if not found.on_device:
                 size = sum(array.nbytes for array in found.arrays.values())
+                there = f"{size / 2**30:.1f} GiB" if size else "a source of items"
                 raise ValueError(
-                    f"{what}: found {size / 2**30:.1f} GiB; expected less than half of "
+                    f"{what}: found {there}; expected less than half of "
                     "what is free on the device, where all members read it; cure: "
                     "sweep over a part of the data"
                 )

@@ -12,7 +12,6 @@ A unit's file holds what its members carry until they are done; then the metrics
 
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,8 @@ from capsjax.graph.files import new_folder, write_atomically
 from capsjax.sweep.files import result_bytes, result_of
 from capsjax.sweep.program import Program
 from capsjax.sweep.unit import Result, Unit
-from capsjax.training.run import (
+from capsjax.training.identity import differences
+from capsjax.training.saved import (
     load_parameters,
     load_state,
     save_parameters,
@@ -80,11 +80,7 @@ class Store:
                 "choose another folder, nothing was overwritten"
             )
         found = there.get("identity", {})
-        differ = [
-            _difference(part, found.get(part), self.identity.get(part))
-            for part in dict.fromkeys([*self.identity, *found])
-            if found.get(part) != self.identity.get(part)
-        ]
+        differ = differences(found, self.identity)
         if differ:
             raise FileExistsError(
                 f"{self.folder} holds another sweep: {'; '.join(differ)}; choose "
@@ -163,15 +159,6 @@ class Store:
         for name, frame in (("table.csv", table), ("history.csv", history)):
             content = frame.to_csv(index=name == "table.csv").encode()
             write_atomically(self.folder / name, content)
-
-
-def _difference(part: str, there: Any, here: Any) -> str:
-    """How two sweeps differ in a part: with both values, where they tell something."""
-    if all(
-        isinstance(x, str) and re.fullmatch("[0-9a-f]{16}", x) for x in (there, here)
-    ):
-        return f"other {part}"
-    return f"{part} {brief(there)} there, {brief(here)} here"
 
 
 def _is_empty(folder: Path) -> bool:

@@ -1,8 +1,5 @@
 """sweep: many settings of a network, in as few programs as they allow."""
 
-import hashlib
-import inspect
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +24,7 @@ from capsjax.sweep.strategy import Strategy, on_devices
 from capsjax.training.data import Data, Split
 from capsjax.training.dataset import split_of
 from capsjax.training.fit import check_lengths
+from capsjax.training.identity import code_of, digest, fingerprint
 
 
 def sweep(
@@ -257,42 +255,14 @@ def _identity(
     members = [[x.seed, {k: shown(v) for k, v in x.values.items()}] for x in chosen]
     graphs = {id(x.graph): x.graph for x in chosen}
     made = {id(x.optimizer): x.optimizer for x in chosen}.values()
-    optimizers = {str((x.name, x.document or _code(x.make))) for x in made}
+    optimizers = {str((x.name, x.document or code_of(x.make))) for x in made}
     batches = {f"{x.batch_size}, {x.precision}, {x.scale}" for x in chosen}
     devices = f"{len(jax.local_devices())} x {jax.default_backend()}"
     return {
-        "axes and members": _digest([list(map(str, over)), members]),
-        "graphs": _digest([content_hash(each) for each in graphs.values()]),
-        "optimizers": _digest(sorted(optimizers)),
-        "batch sizes, types and scales": _digest(sorted(batches)),
-        "data": _digest([_fingerprint(train), _fingerprint(held_out)]),
+        "axes and members": digest([list(map(str, over)), members]),
+        "graphs": digest([content_hash(each) for each in graphs.values()]),
+        "optimizers": digest(sorted(optimizers)),
+        "batch sizes, types and scales": digest(sorted(batches)),
+        "data": digest([fingerprint(train), fingerprint(held_out)]),
         "devices": devices,
     }
-
-
-def _digest(part: Any) -> str:
-    text = json.dumps(part, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _code(make: Any) -> str:
-    """The text of a function, as far as it can be told."""
-    try:
-        return inspect.getsource(getattr(make, "func", make))
-    except (OSError, TypeError):
-        return getattr(make, "__qualname__", type(make).__name__)
-
-
-def _fingerprint(data: Any) -> str:
-    """A hash of all arrays of a data set."""
-    if data is None:
-        return ""
-    arrays = data
-    if not isinstance(data, Mapping):
-        arrays = {"inputs": data.inputs, "targets": data.targets}
-    found = hashlib.blake2b(digest_size=16)
-    for name, array in sorted(arrays.items()):
-        array = np.ascontiguousarray(array)
-        found.update(f"{name} {array.dtype} {array.shape}".encode())
-        found.update(array.data)
-    return found.hexdigest()

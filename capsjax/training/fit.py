@@ -1,9 +1,10 @@
-"""fit: train a network on data; one compiled step, data on the device, one seed."""
+"""fit: train a network on data; one compiled program, data on the device, one seed."""
 
-import itertools
-import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -11,31 +12,71 @@ import numpy as np
 from capsjax.compiler import Network
 from capsjax.compiler.batch import require_loss
 from capsjax.compiler.jit import jit
+from capsjax.compiler.parameters import flatten, show
+from capsjax.graph import content_hash
 from capsjax.graph.errors import brief
-from capsjax.training import metrics
-from capsjax.training.data import Data, Split
+from capsjax.training.augment import augmentation_of
+from capsjax.training.bar import Bar
+from capsjax.training.class_weights import example_weights
+from capsjax.training.data import Split
 from capsjax.training.dataset import (
     Dataset,
     bind,
-    covering,
     permutation,
+    permutation_padded,
     split_of,
-    take,
 )
-from capsjax.training.learner import Learner, number
+from capsjax.training.evaluate import Compile, evaluation, prepared
+from capsjax.training.guard import Guard, Mode, NonFinite, mode_of
+from capsjax.training.identity import code_of, digest, fingerprint
+from capsjax.training.learner import Carry, Given, Learner, number
+from capsjax.training.loop import Loop, Order, Place, Row, Stopped
 from capsjax.training.optimizers import optimizer_of
+from capsjax.training.parallel import Placement
 from capsjax.training.run import Run
+from capsjax.training.signals import Signals
+from capsjax.training.steps import Steps
 
-_LOOK_EVERY = 0.25  # seconds between two looks at the device for the progress bar
-
-
-Compile = Callable[[Callable[..., Any]], Callable[..., Any]]
 Trace = Callable[[int, Any, Any], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a network is trained: what `fit` takes, by its names.
+
+    Attributes:
+        about: What else stands in the folder's run.json, as plain data.
+    """
+
+    validation: Split | Mapping[str, Any] | None = None
+    optimizer: Any = None
+    settings: Mapping[str, float] | None = None
+    epochs: int = 20
+    steps: int | None = None
+    batch_size: int = 32
+    seed: int = 0
+    initial_scale: float = 1.0
+    params: Any = None
+    short_batch: Literal["drop", "mask"] = "drop"
+    class_weights: Any = None
+    augment: Any = None
+    average: float | None = None
+    guard: Mode = "off"
+    early_stopping: Any = None
+    callbacks: Sequence[Callable[[Row], None]] = ()
+    folder: str | os.PathLike[str] | None = None
+    resume: bool = False
+    checkpoints: Any = None
+    progress: bool = True
+    mesh: Any = None
+    rules: Any = None
+    trace: Trace | None = None
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def fit(
     net: Network,
-    data: Data | Split | Mapping[str, Any],
+    data: Any,
     *,
     validation: Split | Mapping[str, Any] | None = None,
     optimizer: Any = None,
@@ -46,15 +87,31 @@ def fit(
     seed: int = 0,
     initial_scale: float = 1.0,
     params: Any = None,
+    short_batch: Literal["drop", "mask"] = "drop",
+    class_weights: Any = None,
+    augment: Any = None,
+    average: float | None = None,
+    guard: Mode = "off",
+    early_stopping: Any = None,
+    callbacks: Sequence[Callable[[Row], None]] = (),
+    folder: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    checkpoints: Any = None,
     progress: bool = True,
+    mesh: Any = None,
+    rules: Any = None,
     trace: Trace | None = None,
 ) -> Run:
     """Trains a network.
 
-    Each epoch visits the examples in a new order, in batches of one size; what does
-    not fill a batch waits for the next epoch. The step is compiled once, its buffers
-    are donated, and the data stays on the device if it takes less than half of the
-    memory free there.
+    Each epoch visits the examples in a new order, in batches of one size. The step is
+    compiled once, its buffers are donated, and the data stays on the device if it takes
+    less than half of the memory free there; many steps are then one call.
+
+    With a `folder` the run survives: checkpoints are kept there while it goes on, and
+    with `resume=True` the same call goes on where it was broken off, bit by bit as if
+    it never had been. Ctrl-C and SIGTERM finish the step, keep a checkpoint and raise
+    `cj.Interrupted`.
 
     Args:
         net: The network; its graph declares the loss.
@@ -80,7 +137,34 @@ def fit(
             gives the same run, bit by bit.
         initial_scale: Factor of initial weights, as for `net.init`.
         params: Parameters to start from instead of initial ones; not donated.
+        short_batch: What becomes of examples that do not fill a batch: "drop", they
+            wait for the next epoch, in which others do; or "mask", they make a batch
+            that is filled up with examples which count nothing. (Statistics over a
+            batch, as of `standardize`, see those that fill it up, too.)
+        class_weights: What the examples of a class count in the loss, by class; or
+            "balanced", for as much in all of each class.
+        augment: What changes the examples of a step at random, one of `cj.augment` or
+            a list of them; or their declarations, `{"kind": "shift", "pixels": 2}`.
+        average: Decay of a moving average of the parameters, such as 0.999, which the
+            validation then measures and the run has as `run.average`.
+        guard: What is done where numbers are not finite any more: "off", nothing;
+            "stop" with an error that names step, capsule and quantity; "skip" the
+            step; "roll back" to where the epoch began, or to a checkpoint since, and go
+            on with half the learning rate. Keeps a second copy of what is trained, and
+            a third to roll back to; takes no time worth mention.
+        early_stopping: When to end before all epochs, `cj.EarlyStopping(...)`.
+        callbacks: Functions that are called with each row of the history, a dict.
+        folder: Where the run is kept: new, empty, or with `resume` that of this run.
+        resume: Whether to go on with the run in the folder, if there is one. Epochs or
+            steps may be more than before; all else must be as it was.
+        checkpoints: When checkpoints are kept and which, `cj.Checkpoints(...)`; one
+            each ten minutes, the last three, if left out.
         progress: Whether to show a progress bar.
+        mesh: Devices to train on, sizes by axis, `{"data": 4, "model": 2}`, or a
+            `jax.sharding.Mesh`: batches are divided over "data". One device, if
+            neither it nor rules are given.
+        rules: How parameters are divided, from the names of their axes to axes of the
+            mesh, `{"out": "model"}`; whole on every device, if left out.
         trace: What `cj.trace` gives; or any function, called as `trace(step, params,
             state)` before the first step and after each: it must not keep the arrays.
 
@@ -90,6 +174,11 @@ def fit(
     Raises:
         ValueError: The data does not fit the network, by name; or a setting is out of
             range.
+        FileExistsError: The folder holds another run, and says in what it differs; or
+            something else.
+        Interrupted: A signal came; what was learned is kept in the folder.
+        NonFinite: The guard has stopped the run; names the step, the capsule and the
+            quantity, and has the run so far.
 
     Example:
         >>> import capsjax as cj
@@ -101,10 +190,7 @@ def fit(
         >>> bool(run.history["validation_accuracy"].iloc[-1] > 0.9)
         True
     """
-    return fit_by(
-        lambda function: jit(function, donate_argnums=0),
-        net,
-        data,
+    recipe = Recipe(
         validation=validation,
         optimizer=optimizer,
         settings=settings,
@@ -114,72 +200,240 @@ def fit(
         seed=seed,
         initial_scale=initial_scale,
         params=params,
+        short_batch=short_batch,
+        class_weights=class_weights,
+        augment=augment,
+        average=average,
+        guard=guard,
+        early_stopping=early_stopping,
+        callbacks=callbacks,
+        folder=folder,
+        resume=resume,
+        checkpoints=checkpoints,
         progress=progress,
+        mesh=mesh,
+        rules=rules,
         trace=trace,
     )
+    return fit_by(lambda function: jit(function, donate_argnums=0), net, data, recipe)
 
 
-def fit_by(
-    compiled: Compile,
-    net: Network,
-    data: Data | Split | Mapping[str, Any],
-    *,
-    optimizer: Any,
-    epochs: int,
-    batch_size: int,
-    seed: int,
-    validation: Split | Mapping[str, Any] | None = None,
-    settings: Mapping[str, float] | None = None,
-    steps: int | None = None,
-    initial_scale: float = 1.0,
-    params: Any = None,
-    progress: bool = True,
-    trace: Trace | None = None,
-) -> Run:
+def fit_by(compiled: Compile, net: Network, data: Any, recipe: Recipe) -> Run:
     """`fit`, whose programs are compiled by a given function.
 
     Args:
         compiled: `compiled(f)` compiles `f` and donates its first argument, to which
             the result is equal in structure; the name of `f` says what it is.
+        net: The network.
+        data: What it learns from.
+        recipe: How.
     """
-    check_lengths(net.graph, epochs=epochs, steps=steps, batch_size=batch_size)
-    learner = Learner(net, optimizer_of(optimizer))
-    numbers = learner.given(settings or {})
+    _check(net, recipe)
+    learner = Learner(
+        net,
+        optimizer_of(recipe.optimizer),
+        augment=_augmentation(net, recipe.augment),
+        decay=recipe.average,
+    )
+    numbers = learner.given(recipe.settings or {})
     learner.require_settings(numbers)
     numbers = jax.tree.map(number, numbers)
+    if recipe.guard == "roll back":
+        numbers["scale"] = number(1.0)
     given, test = split_of(data)
     train = bind(net, given, "data")
-    test = validation if validation is not None else test
+    test = recipe.validation if recipe.validation is not None else test
     held_out = None if test is None else bind(net, test, "validation")
-    carry = learner.initial(seed, numbers, initial_scale, params)
-    step = compiled(_training_step(learner, train.on_device))
-    evaluate = _evaluation(compiled, learner, held_out, batch_size)
-    size = min(batch_size, len(train))
-    rows, start, taken = [], time.perf_counter(), 0
-    if steps is None:
-        steps = epochs * (len(train) // size)
-    if trace is not None:
-        trace(0, carry["params"], carry["state"])
-    with _Bar(steps, progress) as bar:
-        for epoch in itertools.count(1):
-            carry["sums"] = metrics.zero(net)
-            order = permutation(len(train), size, seed, epoch)[: steps - taken]
-            for feed in _feeds(train, order):
-                carry = step(carry, numbers, *feed)
-                taken += 1
-                if trace is not None:
-                    trace(taken, carry["params"], carry["state"])
-                bar.advance(carry["sums"], epoch, size)
-            row = _averages(carry["sums"], order.size)
-            row |= {f"validation_{k}": v for k, v in evaluate(carry, numbers).items()}
-            seconds = time.perf_counter() - start
-            rows.append({"epoch": epoch, "seconds": round(seconds, 3), **row})
-            bar.show(rows[-1])
-            if taken == steps:
-                break
+    placement = None
+    if recipe.mesh is not None or recipe.rules is not None:
+        placement = Placement.of(net, recipe.mesh, recipe.rules)
+        placement.require_rows(min(recipe.batch_size, len(train)), "batch_size")
+        train = _on_mesh(placement, train)
+        held_out = None if held_out is None else _on_mesh(placement, held_out)
+    order = _order(net, recipe, train)
+    per_epoch = len(order(1)[0])
+    total = recipe.epochs * per_epoch if recipe.steps is None else recipe.steps
+    with contextlib.ExitStack() as stack:
+        folder = None
+        if recipe.folder is not None:
+            folder = stack.enter_context(_folder(learner, recipe, given, test))
+        place = Place()
+        carry = learner.initial(
+            recipe.seed, numbers, recipe.initial_scale, recipe.params
+        )
+        restored = folder.restored(carry) if folder else None
+        if restored is not None:
+            place, carry = restored
+            numbers |= {"scale": number(place.scale)} if "scale" in numbers else {}
+        if placement is not None:
+            carry = placement.put(carry)
+        shown = recipe.progress and jax.process_index() == 0
+        loop = Loop(
+            steps=_steps(compiled, learner, train, numbers, placement, carry),
+            evaluate=evaluation(compiled, learner, held_out, recipe.batch_size),
+            order=order,
+            per_epoch=per_epoch,
+            total=total,
+            place=place,
+            carry=carry,
+            guard=Guard(recipe.guard),
+            bar=stack.enter_context(Bar(place.steps, total, shown)),
+            signals=Signals(),
+            trace=recipe.trace,
+            callbacks=recipe.callbacks,
+        )
+        if recipe.early_stopping is not None:
+            loop.ends = recipe.early_stopping.stops
+        if folder is not None:
+            stack.enter_context(loop.signals)
+            loop.save, loop.due, loop.within = folder.save, folder.due, folder.within
+            loop.history = folder.write_history
+        try:
+            loop.run()
+        except Stopped as stopped:
+            if folder is not None:
+                folder.save(loop)
+            run = _run(loop, folder)
+            raise NonFinite(stopped.why, stopped.fault, run) from None
+        run = _run(loop, folder)
+        if folder is not None:
+            folder.save(loop)
+            if loop.signals.received and place.steps < total:
+                raise folder.interrupted(loop, total)
+            folder.finish(run)
+        return run
+
+
+def _on_mesh(placement: Placement, data: Dataset) -> Dataset:
+    """The same data on all devices of a mesh, where it is on the device."""
+    if not data.on_device:
+        return data
+    return dataclasses.replace(data, arrays=placement.replicated(data.arrays))
+
+
+def _steps(
+    compiled: Compile,
+    learner: Learner,
+    data: Dataset,
+    numbers: Given,
+    placement: Placement | None,
+    carry: Carry,
+) -> Steps:
+    """The program of the steps, on one device or a mesh."""
+    learner = prepared(learner, data)
+    if placement is None:
+        return Steps(compiled, learner, data, numbers)
+    lies, inner = placement.carry(carry), learner.prepare
+
+    def divided(batch: Any) -> Any:
+        return placement.constrain(batch if inner is None else inner(batch))
+
+    def on_mesh(function: Callable[..., Any]) -> Callable[..., Any]:
+        return jit(function, donate_argnums=0, out_shardings=lies)
+
+    learner = dataclasses.replace(learner, prepare=divided)
+    return Steps(on_mesh, learner, data, numbers, placement)
+
+
+def _run(loop: Loop, folder: Any) -> Run:
+    """What a loop has come to."""
     import pandas as pd  # here: the first step shall not wait for it
 
-    return Run(net, carry["params"], carry["state"], pd.DataFrame(rows))
+    carry, net = loop.carry, loop.learner.net
+    if jax.process_count() > 1 and loop.steps.placement is not None:
+        carry = loop.steps.placement.gathered(carry)
+    history = pd.DataFrame(loop.place.rows)
+    faults = tuple(loop.guard.faults)
+    average = carry.get("average")
+    return Run(
+        net,
+        carry["params"],
+        carry["state"],
+        history,
+        configuration=None if folder is None else folder.about,
+        average=average,
+        faults=faults,
+    )
+
+
+def _check(net: Network, recipe: Recipe) -> None:
+    """Raises `ValueError` where a recipe is not sound."""
+    lengths = {
+        name: getattr(recipe, name) for name in ("epochs", "steps", "batch_size")
+    }
+    check_lengths(net.graph, **lengths)
+    mode_of(recipe.guard)
+    if recipe.short_batch not in ("drop", "mask"):
+        raise ValueError(
+            f"short_batch is {brief(recipe.short_batch)}; expected 'drop' or 'mask'"
+        )
+    decay = recipe.average
+    if decay is not None and not (isinstance(decay, int | float) and 0 <= decay < 1):
+        raise ValueError(
+            f"average is {brief(decay)}; expected a decay from 0 to less than 1, such "
+            "as 0.999"
+        )
+    if recipe.folder is None and (recipe.resume or recipe.checkpoints is not None):
+        name = "resume" if recipe.resume else "checkpoints"
+        raise ValueError(
+            f"{name} was given without a folder; expected one, which holds the run; "
+            'cure: folder="runs/first"'
+        )
+
+
+def _augmentation(net: Network, given: Any) -> Any:
+    made = augmentation_of(given)
+    return None if made is None else made.of_network(net)
+
+
+def _order(net: Network, recipe: Recipe, data: Dataset) -> Order:
+    """What each epoch visits, and what it counts."""
+    count, size = len(data), min(recipe.batch_size, len(data))
+    own = example_weights(net, data, recipe.class_weights)
+
+    def order(epoch: int) -> tuple[np.ndarray, np.ndarray | None]:
+        if recipe.short_batch == "drop":
+            rows, weights = permutation(count, size, recipe.seed, epoch), None
+        else:
+            rows, weights = permutation_padded(count, size, recipe.seed, epoch)
+        if own is not None:
+            weights = own[rows] if weights is None else own[rows] * weights
+        return rows, weights
+
+    return order
+
+
+def _folder(learner: Learner, recipe: Recipe, given: Any, test: Any) -> Any:
+    """The folder of the run, to be opened."""
+    from capsjax.training.checkpoints import Checkpoints
+    from capsjax.training.folder import opened
+
+    optimizer = learner.optimizer
+    built_in = {name: repr(each) for name, each in optimizer.given.items()}
+    own = ("batch_size", "seed", "initial_scale", "short_batch", "average", "guard")
+    identity = {
+        "graph": content_hash(learner.net.graph),
+        "optimizer": [optimizer.name, optimizer.document or code_of(optimizer.make)],
+        "settings": {**built_in, **dict(recipe.settings or {})},
+        "class weights": recipe.class_weights,
+        "augmentation": repr(learner.augment),
+        "data": digest([fingerprint(given), fingerprint(test)]),
+        "first parameters": _parameters_fingerprint(learner.net, recipe.params),
+        "device": jax.default_backend(),
+        **{name.replace("_", " "): getattr(recipe, name) for name in own},
+    }
+    policy = recipe.checkpoints or Checkpoints()
+    about = {"epochs": recipe.epochs, "steps": recipe.steps, **recipe.about}
+    return opened(
+        str(recipe.folder), learner.net, policy, identity, about, recipe.resume
+    )
+
+
+def _parameters_fingerprint(net: Network, params: Any) -> str:
+    if params is None:
+        return ""
+    named = flatten(net.named(params))
+    return fingerprint({show(name): np.asarray(array) for name, array in named})
 
 
 def check_lengths(graph: Any, **lengths: int | None) -> None:
@@ -192,102 +446,3 @@ def check_lengths(graph: Any, **lengths: int | None) -> None:
         if value < 1:
             raise ValueError(f"{name} is {value}; expected at least 1")
     require_loss(graph)
-
-
-def _training_step(learner: Learner, on_device: bool) -> Callable[..., Any]:
-    """`step(carry, numbers, batch)`; `step(carry, numbers, data, order, i)` with data
-    on the device."""
-
-    def training_step(carry, numbers, batch):
-        return learner.step(carry, batch, numbers)
-
-    def gathered(carry, numbers, data, order, i):
-        return learner.step(carry, take(data, order[i]), numbers)
-
-    return gathered if on_device else training_step
-
-
-def _feeds(data: Dataset, order: np.ndarray) -> Iterator[tuple[Any, ...]]:
-    """The arguments of each step of an epoch, behind the carry."""
-    if data.on_device:
-        placed = jax.device_put(order)
-        for i in range(len(order)):
-            yield data.arrays, placed, np.int32(i)
-    else:
-        for indices in order:
-            yield ({name: array[indices] for name, array in data.arrays.items()},)
-
-
-def _evaluation(
-    compiled: Compile, learner: Learner, data: Dataset | None, batch_size: int
-) -> Callable[[Any, Any], dict[str, float]]:
-    """A function that measures the parameters in a carry on data."""
-    if data is None:
-        return lambda carry, numbers: {}
-    indices, weights = covering(len(data), min(batch_size, len(data)))
-
-    @compiled
-    def evaluation_step(sums, carry, batch, weights, numbers):
-        return learner.measured(sums, carry, batch, weights, numbers)
-
-    def evaluate(carry, numbers):
-        sums = metrics.zero(learner.net, evaluation=True)
-        carry = {name: carry[name] for name in ("params", "state")}
-        for rows, weight in zip(indices, weights, strict=True):
-            batch = {name: array[rows] for name, array in data.arrays.items()}
-            sums = evaluation_step(sums, carry, batch, weight, numbers)
-        return _averages(sums, len(data))
-
-    return evaluate
-
-
-def _averages(sums: dict[str, jax.Array], count: int) -> dict[str, float]:
-    """Means from sums, the loss first: JAX has sorted the names."""
-    names = sorted(sums, key=lambda name: (name != "loss", name))
-    return {name: float(sums[name]) / count for name in names}
-
-
-class _Bar:
-    """A progress bar in the terminal or the notebook, or none."""
-
-    def __init__(self, steps: int, shown: bool):
-        from tqdm.auto import tqdm
-
-        self.bar = tqdm(total=steps, disable=not shown, unit="step")
-        self.looked = time.perf_counter()
-        self.waiting = 0
-        self.epoch = 0
-        self.seen = 0
-
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.close()
-
-    def advance(self, sums: dict[str, jax.Array], epoch: int, size: int) -> None:
-        """Counts a step; now and then waits for the device and shows the loss."""
-        if epoch != self.epoch:
-            self.epoch, self.seen = epoch, 0
-        self.seen += size
-        self.waiting += 1
-        now = time.perf_counter()
-        if self.bar.disable or now - self.looked < _LOOK_EVERY:
-            return
-        loss = float(sums["loss"]) / self.seen
-        self.bar.set_description(f"epoch {epoch}, loss {loss:.4f}", refresh=False)
-        self._flush()
-
-    def show(self, row: dict[str, Any]) -> None:
-        """Shows the figures of an epoch."""
-        figures = {k: f"{v:.4f}" for k, v in row.items() if k not in _NOT_SHOWN}
-        self.bar.set_description(f"epoch {row['epoch']} done", refresh=False)
-        self.bar.set_postfix(figures, refresh=False)
-        self._flush()
-
-    def _flush(self) -> None:
-        self.bar.update(self.waiting)
-        self.waiting, self.looked = 0, time.perf_counter()
-
-
-_NOT_SHOWN = ("epoch", "seconds")

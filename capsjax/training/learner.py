@@ -3,16 +3,19 @@
 What changes from step to step is one pytree, the *carry*:
 
     params, state   those of the network
+    average, taken  the moving average of the parameters, where one is kept, and the
+                    steps it is over
     optimizer       the optimizer's state
     key             what the next random key is made of
     sums            metrics summed over the examples of the epoch
 
 Numbers that are given, not built in, are two tables by name, of the network's traced
-settings and of the optimizer's: `{"net": {...}, "optimizer": {...}}`.
+settings and of the optimizer's: `{"net": {...}, "optimizer": {...}}`; beside them may
+stand "scale", a factor of all updates.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -22,11 +25,12 @@ import numpy as np
 from capsjax.compiler import Network
 from capsjax.graph.errors import brief, listing, nearest
 from capsjax.training import metrics
+from capsjax.training.averaging import average_start, average_update
 from capsjax.training.optimizers import Optimizer
 from capsjax.training.step import optimizer_step
 
 Carry = dict[str, Any]
-Given = dict[str, dict[str, Any]]
+Given = dict[str, Any]
 NOTHING: Given = {"net": {}, "optimizer": {}}
 _HEAD = "optimizer."
 
@@ -45,15 +49,22 @@ def _is_number(value: Any) -> bool:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Learner:
-    """A network and what makes its optimizer.
+    """A network, what makes its optimizer, and what else a step does.
 
     Attributes:
         net: The network.
         optimizer: The optimizer's factory.
+        prepare: What makes a batch of what was fed, or None.
+        augment: What changes the examples of a step at random,
+            `augment(key, batch, train)`, or None.
+        decay: That of the moving average of the parameters, or None for no average.
     """
 
     net: Network
     optimizer: Optimizer
+    prepare: Callable[[Any], Any] | None = None
+    augment: Callable[..., Any] | None = None
+    decay: float | None = None
 
     def given(self, settings: Mapping[str, Any]) -> Given:
         """Settings by name, parted into the network's and the optimizer's.
@@ -128,7 +139,11 @@ class Learner:
         drawn, state = self.net.init(jax.random.key(seed), scale=scale)
         # A copy, since steps donate their buffers and the user's must stay whole.
         params = drawn if params is None else jax.tree.map(jnp.copy, params)
+        average = {}
+        if self.decay is not None:
+            average = {"average": average_start(params), "taken": jnp.int32(0)}
         return {
+            **average,
             "params": params,
             "state": state,
             "optimizer": self.optimizer(given["optimizer"]).init(params),
@@ -136,12 +151,37 @@ class Learner:
             "sums": metrics.zero(self.net),
         }
 
-    def step(self, carry: Carry, batch: Mapping[str, Any], given: Given) -> Carry:
-        """One step on one batch."""
-        key, own = carry["key"], None
-        if self.net.draws:  # else no program is burdened with it
+    def drawn(self, key: jax.Array, batch: Any) -> tuple[Any, Any, Mapping[str, Any]]:
+        """The next key data, the key of the network's capsules, and the batch.
+
+        Args:
+            key: Key data of the carry.
+            batch: What was fed.
+        """
+        own = None
+        if self.prepare is not None:
+            batch = self.prepare(batch)
+        if self.augment is not None:
+            keys = jax.random.split(jax.random.wrap_key_data(key), 3)
+            key, own = jax.random.key_data(keys[0]), keys[1]
+            batch = self.augment(keys[2], batch, True)
+        elif self.net.draws:  # else no program is burdened with it
             pair = jax.random.split(jax.random.wrap_key_data(key))
             key, own = jax.random.key_data(pair[0]), pair[1]
+        return key, own if self.net.draws else None, batch
+
+    def step(
+        self, carry: Carry, batch: Any, given: Given, weights: Any = None
+    ) -> Carry:
+        """One step on one batch.
+
+        Args:
+            carry: What the step before has left.
+            batch: Inputs and targets by name.
+            given: Settings.
+            weights: What each example counts, [B]; None where all count the same.
+        """
+        key, own, batch = self.drawn(carry["key"], batch)
         params, state, inner, loss, outputs = optimizer_step(
             self.net,
             self.optimizer(given["optimizer"]),
@@ -151,9 +191,17 @@ class Learner:
             batch,
             own,
             given["net"],
+            weights,
+            given.get("scale"),
         )
-        sums = metrics.of_step(self.net, loss, outputs, batch)
+        sums = metrics.of_step(self.net, loss, outputs, batch, weights)
+        average = {}
+        if self.decay is not None:
+            taken = carry["taken"] + 1
+            moved = average_update(carry["average"], params, self.decay, taken)
+            average = {"average": moved, "taken": taken}
         return {
+            **average,
             "params": params,
             "state": state,
             "optimizer": inner,
@@ -179,7 +227,11 @@ class Learner:
             given: Settings.
         """
         net, settings = self.net, given["net"]
-        params, state = carry["params"], carry["state"]
+        params, state = carry.get("average", carry["params"]), carry["state"]
+        if self.prepare is not None:
+            batch = self.prepare(batch)
+        if self.augment is not None:
+            batch = self.augment(jax.random.key(0), batch, False)
         losses, outputs = net.examples(params, state, batch, settings=settings)
         own = metrics.of_examples(net, losses, outputs, batch, weights, settings)
         return {name: sums[name] + own[name] for name in own}

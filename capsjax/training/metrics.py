@@ -27,7 +27,9 @@ def zero(net: Network, *, evaluation: bool = False) -> Sums:
     return {name: jnp.zeros(()) for name in names}
 
 
-def of_step(net: Network, loss: jax.Array, outputs: Any, batch: Any) -> Sums:
+def of_step(
+    net: Network, loss: jax.Array, outputs: Any, batch: Any, weights: Any = None
+) -> Sums:
     """Sums over the batch of a training step, from its mean loss.
 
     Args:
@@ -35,12 +37,18 @@ def of_step(net: Network, loss: jax.Array, outputs: Any, batch: Any) -> Sums:
         loss: The total loss, a mean over the batch.
         outputs: Y by output name, shape [B, ...].
         batch: Inputs and targets by name.
+        weights: What each example counts in the loss, [B]; None where all count the
+            same. In accuracies those of weight 0 count nothing, all others the same.
 
     Returns:
         The sum of each metric over the examples.
     """
     size = next(iter(outputs.values())).shape[0]
-    return {"loss": loss * size, **_accuracies(net, outputs, batch, jnp.ones(size))}
+    if weights is None:
+        return {"loss": loss * size, **_accuracies(net, outputs, batch, jnp.ones(size))}
+    counted = jnp.where(weights > 0, 1.0, 0.0)
+    own = _accuracies(net, outputs, batch, counted)
+    return {"loss": loss * jnp.sum(weights), **own}
 
 
 def of_examples(

@@ -10,7 +10,12 @@ program. Factories are functions (`optax.adamw`, one of your own), or declared b
 
 Declared ones are plain data, which documents and other machines can be given. Their
 kinds are those of optax in `OPTIMIZERS` and the schedules of `capsjax.schedules`; a
-setting of a schedule is called `learning_rate.peak`.
+setting of a schedule is called `learning_rate.peak`. Beside its own settings each kind
+has those of `COMMON`, which act in this order:
+
+    accumulate    steps whose gradients are averaged for one update of the parameters
+    clip_value    the largest absolute value of a gradient
+    clip_norm     the largest norm of all gradients together
 """
 
 import dataclasses
@@ -25,6 +30,7 @@ import numpy as np
 
 from capsjax.graph.errors import brief, listing, nearest
 from capsjax.training import schedules
+from capsjax.training.accumulation import accumulated
 
 OPTIMIZERS = (
     *("adabelief", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamaxw"),
@@ -41,12 +47,19 @@ SCHEDULES: dict[str, Callable[..., Any]] = {
         schedules.cosine,
         schedules.exponential,
         schedules.linear,
+        schedules.one_cycle,
+        schedules.piecewise,
+        schedules.staircase,
+        schedules.warmup_linear,
     )
 }
 """Kinds of schedules in documents."""
 
 CLIP = "clip_norm"
-"""Setting of declared optimizers: the largest norm of all gradients together."""
+CLIP_VALUE = "clip_value"
+ACCUMULATE = "accumulate"
+COMMON = (CLIP, CLIP_VALUE, ACCUMULATE)
+"""Settings of all declared optimizers."""
 
 Settings = Mapping[str, Any]
 NO_SETTINGS: Settings = types.MappingProxyType({})
@@ -172,7 +185,7 @@ def _declared(given: Mapping[str, Any]) -> Optimizer:
     function = getattr(optax, kind)
     own = {name: value for name, value in document.items() if name != "kind"}
     rate = own.pop(_RATE, 1e-3)
-    known = {**_settings(function), CLIP: None}
+    known = {**_settings(function), **dict.fromkeys(COMMON)}
     _check(f"optimizer {kind}", own, known, more=[_RATE])
     if isinstance(rate, Mapping):
         schedule = _schedule(f"optimizer {kind}: {_RATE}", rate)
@@ -188,17 +201,25 @@ def _declared(given: Mapping[str, Any]) -> Optimizer:
         own[_RATE] = rate
 
     def make(**settings: Any) -> Any:
-        clip = settings.pop(CLIP, None)
+        around = {name: settings.pop(name, None) for name in COMMON}
         if schedule is not None:
             of_schedule = [name for name in settings if name.startswith(_HEAD)]
             rates = {n.removeprefix(_HEAD): settings.pop(n) for n in of_schedule}
             settings[_RATE] = schedule(**rates)
-        made = function(**settings)
-        if clip is None:
-            return made
-        return optax.chain(optax.clip_by_global_norm(clip), made)
+        return _with_common(function(**settings), around)
 
     return Optimizer(kind, make, (*known, *names), own, document)
+
+
+def _with_common(made: Any, settings: Settings) -> Any:
+    """An optimizer with the settings that all have."""
+    import optax
+
+    value, norm, steps = settings[CLIP_VALUE], settings[CLIP], settings[ACCUMULATE]
+    before = [] if value is None else [optax.clip(value)]
+    before += [] if norm is None else [optax.clip_by_global_norm(norm)]
+    made = optax.chain(*before, made) if before else made
+    return made if steps is None else accumulated(made, steps)
 
 
 def _document(document: Settings, settings: Settings) -> dict[str, Any]:
@@ -232,13 +253,23 @@ def _schedule(place: str, rate: Mapping[str, Any]) -> Callable[..., Any]:
     values = {name: value for name, value in rate.items() if name != "kind"}
     empty = inspect.Parameter.empty
     known = {n: 0.0 if x.default is empty else x.default for n, x in parameters.items()}
+    known |= {name: () for name in LISTS if name in known}
     _check(f"{place}, {kind}", values, known)
     needed = [name for name, x in parameters.items() if x.default is empty]
     missing = [name for name in needed if name not in values]
     if missing:
         raise ValueError(f"{place}, {kind}: found no {listing(missing)}; expected one")
+    try:
+        schedule(**values)
+    except ValueError as error:
+        raise ValueError(f"{place}, {error}") from None
     return schedule
 
+
+LISTS = ("boundaries", "factors")
+"""Settings of schedules that may be lists of numbers, then of one length."""
+
+_MOST = 100  # of a list: each is a part of the program
 
 _NUMBERS_IF_ANY = ("momentum", "weight_decay_rate")
 """Settings of optax that are numbers, or None, which is the default."""
@@ -270,12 +301,22 @@ def _check(
         fits, expected = _is_number(value), "a number"
         if isinstance(default, bool):
             fits, expected = isinstance(value, bool), "true or false"
+        elif default == ():
+            fits, expected = fits or _are_numbers(value), "a number, or a list of some"
+        elif name == ACCUMULATE:
+            fits = value is None or (type(value) is int and value >= 1)
+            expected = "a whole number of at least 1, or null"
         elif default is None:
             fits, expected = fits or value is None, "a number, or null"
         if not fits:
             raise ValueError(
                 f"{place}, {name}: found {brief(value)}; expected {expected}"
             )
+
+
+def _are_numbers(value: Any) -> bool:
+    few = isinstance(value, Sequence) and 0 < len(value) <= _MOST
+    return few and not isinstance(value, str) and all(map(_is_number, value))
 
 
 def _is_number(value: Any) -> bool:

@@ -71,6 +71,8 @@ def optimizer_step(
     batch: Mapping[str, Any],
     key: jax.Array | None = None,
     settings: Mapping[str, Any] | None = None,
+    weights: Any = None,
+    scale: Any = None,
 ) -> tuple[Any, Any, Any, jax.Array, dict[str, jax.Array]]:
     """One step of an optax optimizer.
 
@@ -83,6 +85,8 @@ def optimizer_step(
         batch: Inputs and targets by name.
         key: Random key for capsule functions that draw.
         settings: Traced settings of the network by name.
+        weights: What each example counts, [B]; None where all count the same.
+        scale: Factor of the updates, as of a learning rate; None for 1.
 
     Returns:
         `(params, state, optimizer_state, loss, outputs)`.
@@ -90,9 +94,12 @@ def optimizer_step(
     import optax  # here: it adds a quarter to the time of `import jax`
 
     gradient = jax.value_and_grad(net.loss, has_aux=True)
+    more = {} if weights is None else {"weights": weights}
     (loss, (outputs, state)), gradients = gradient(
-        params, state, batch, key=key, settings=settings
+        params, state, batch, key=key, settings=settings, **more
     )
     updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
+    if scale is not None:
+        updates = jax.tree.map(lambda each: (scale * each).astype(each.dtype), updates)
     params = optax.apply_updates(params, updates)
     return params, state, optimizer_state, loss, outputs

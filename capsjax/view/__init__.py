@@ -3,6 +3,8 @@
     cj.view.summary(graph)          a table for the terminal or the notebook
     cj.view.draw(graph)             a drawing in the manner of the paper
     cj.view.learning_curves(table)  loss and metrics over epochs
+    cj.view.report(run, data)       all of a run as one HTML page
+    cj.view.compared_curves(tables) the same metrics of several runs
     cj.view.memory(net, 128)        what a memory budget costs
     cj.view.diagnosis(found)        outputs and error signals over depth
     cj.view.trace(tracer.table)     signals, weights and gradients over a run
@@ -20,6 +22,7 @@ Pictures are made without a display and without matplotlib's global state; they 
 themselves in notebooks and are saved by `.save("picture.svg")` or `.png`.
 """
 
+from capsjax.view.compared import compared_curves
 from capsjax.view.curves import learning_curves
 from capsjax.view.decoded import perturbations, reconstructions
 from capsjax.view.diagnosis import diagnosis
@@ -28,12 +31,15 @@ from capsjax.view.memory import memory
 from capsjax.view.neural import draw_network, draw_networks
 from capsjax.view.neural_figures import figure
 from capsjax.view.picture import Picture
+from capsjax.view.report import Report, report
 from capsjax.view.sweep import heat_map, parallel, response, sweep_curves
 from capsjax.view.table import summary
 from capsjax.view.trace import trace
 
 __all__ = [
     "Picture",
+    "Report",
+    "compared_curves",
     "diagnosis",
     "draw",
     "draw_network",
@@ -45,6 +51,7 @@ __all__ = [
     "parallel",
     "perturbations",
     "reconstructions",
+    "report",
     "response",
     "summary",
     "sweep_curves",

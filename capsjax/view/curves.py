@@ -63,7 +63,9 @@ def _draw_metric(axes, history: "pd.DataFrame", metric: str) -> None:
             values = history[column]
             label = f"{name}, last {_figure(metric, float(values.iloc[-1]))}"
             axes.plot(history["epoch"], values, color=color, label=label, marker=marker)
-    axes.set_title(metric.replace("_", " "), loc="left", color=_INK, weight="bold")
+    title = metric.replace("_", " ")
+    style = {"color": _INK, "weight": "bold", "parse_math": False}
+    axes.set_title(title, loc="left", **style)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if metric.endswith("accuracy"):

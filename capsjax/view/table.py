@@ -74,7 +74,7 @@ def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
     for name, shape in typed.inputs:
         what = "input, integers" if name in typed.integers else "input"
         table.add_row(Text(name), what, "", "", _shape(shape))
-    rows = {capsule.name: _row(capsule) for capsule in typed.unfolded}
+    rows = {capsule.name: capsule_cells(capsule) for capsule in typed.unfolded}
     counts = {c.name: (c.parameter_count, flops(c)) for c in typed.unfolded}
 
     def write(items: Iterable[Item], within: str, indent: str) -> None:
@@ -99,7 +99,7 @@ def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
     return table
 
 
-def _row(capsule: TypedCapsule | TypedGroup) -> tuple[str, ...]:
+def capsule_cells(capsule: TypedCapsule | TypedGroup) -> tuple[str, ...]:
     if isinstance(capsule, TypedGroup):
         edges = f"{len(capsule.edge_sources):,} edges: {capsule.weighting.kind}"
         bias = "" if capsule.bias_shape is None else " + bias"

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from capsjax.view.labels import name_words
 from capsjax.view.picture import Picture
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 _INK, _GRID = "#1f2933", "#e4e7eb"
 _MOST_NAMES = 12
 _COLUMNS = 3
+_LETTER, _SHORT = 0.08, 12
+"""Inches a letter takes, and letters that there is room for beside the panels."""
 _TITLES = {
     "Y": "|Y|, root mean square",
     "delta": "|delta|, of one example",
@@ -122,10 +125,16 @@ def _name(figure: Any, lines: dict[str, Any]) -> None:
     if len(names) > _MOST_NAMES:
         chosen = np.linspace(0, len(names) - 1, _MOST_NAMES).round().astype(int)
         names = [names[number] for number in chosen]
-    figure.legend(
+    legend = figure.legend(
         [lines[name] for name in names],
-        names,
+        ["capsule"] * len(names),
         loc="outside right center",
         frameon=False,
         fontsize="small",
     )
+    # Afterwards: as labels, names that begin with "_" would be left out.
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(name_words(name))
+    longest = max((len(name_words(name)) for name in names), default=0)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + _LETTER * max(longest - _SHORT, 0), height)

@@ -31,6 +31,11 @@ def require_axes(shape: Shape, window: tuple[int, ...]) -> None:
         )
 
 
+def window_axes(window: tuple[int, ...]) -> tuple[str, ...]:
+    """What the axes of a window are called."""
+    return ("depth", "height", "width")[-len(window) :]
+
+
 @register_weighting("conv")
 class Conv(Weighting):
     """`U[p, o] = sum over q, i of W[q, i, o] Y[stride p + dilation q - padding, i]`."""
@@ -77,6 +82,9 @@ class Conv(Weighting):
 
     def weight_shape(self, shape: Shape) -> Shape:
         return (*self.window, shape[-1] // self.groups, self.features)
+
+    def weight_axes(self, shape: Shape) -> tuple[str | None, ...]:
+        return (*window_axes(self.window), "in", "out")
 
     def fan_in(self, shape: Shape) -> int:
         return math.prod(self.window) * shape[-1] // self.groups

@@ -10,7 +10,7 @@ from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import Count, NonNegative, Shape
 from capsjax.graph.windows import Padding
 from capsjax.weightings.base import Weighting, register_weighting
-from capsjax.weightings.convolution import Conv, Sizes
+from capsjax.weightings.convolution import Conv, Sizes, window_axes
 
 
 @register_weighting("depthwise_conv")
@@ -53,6 +53,10 @@ class DepthwiseConv(Weighting):
 
     def weight_shape(self, shape: Shape) -> Shape:
         return self.convolution(shape).weight_shape(shape)
+
+    def weight_axes(self, shape: Shape) -> tuple[str | None, ...]:
+        # Each kernel reads one channel: there is nothing to divide.
+        return (*window_axes(self.window), None, "out")
 
     def fan_in(self, shape: Shape) -> int:
         return self.convolution(shape).fan_in(shape)

@@ -84,6 +84,9 @@ class ChannelScale(_Scaling):
     def weight_shape(self, shape: Shape) -> Shape:
         return shape[-1:]
 
+    def weight_axes(self, shape: Shape) -> tuple[str | None, ...]:
+        return ("out",)
+
     def weight_gradient(
         self, y: jax.Array, delta: jax.Array, w_shape: Shape
     ) -> jax.Array:

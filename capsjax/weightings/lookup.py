@@ -30,6 +30,9 @@ class Embed(Weighting):
     def weight_shape(self, shape: Shape) -> Shape:
         return (self.vocabulary, self.features)
 
+    def weight_axes(self, shape: Shape) -> tuple[str | None, ...]:
+        return ("vocabulary", "out")
+
     def forward(self, w: jax.Array, y: jax.Array) -> jax.Array:
         return w.at[y].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
 

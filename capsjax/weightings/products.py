@@ -36,6 +36,9 @@ class Dot(_Product):
     def weight_shape(self, shape: Shape) -> Shape:
         return shape[-1:]
 
+    def weight_axes(self, shape: Shape) -> tuple[str | None, ...]:
+        return ("in",)
+
     def forward(self, w: jax.Array, y: jax.Array) -> jax.Array:
         return y @ w
 
@@ -73,6 +76,9 @@ class Matmul(_Product):
     def weight_shape(self, shape: Shape) -> Shape:
         sizes = shape[-1], self.features
         return sizes[::-1] if self.transposed else sizes
+
+    def weight_axes(self, shape: Shape) -> tuple[str | None, ...]:
+        return ("out", "in") if self.transposed else ("in", "out")
 
     def forward(self, w: jax.Array, y: jax.Array) -> jax.Array:
         return y @ (w.T if self.transposed else w)
@@ -113,6 +119,9 @@ class Vote(_Product):
 
     def weight_shape(self, shape: Shape) -> Shape:
         return (shape[0], self.capsules, self.dimension, shape[1])
+
+    def weight_axes(self, shape: Shape) -> tuple[str | None, ...]:
+        return ("lower", "upper", "out", "in")
 
     def fan_in(self, shape: Shape) -> int:
         """Agreement sums over all lower capsules, so they count too."""

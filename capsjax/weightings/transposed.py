@@ -12,7 +12,7 @@ from capsjax.graph.kinds import Count, NonNegative, Shape
 from capsjax.graph.windows import Padding, explicit_padding
 from capsjax.weightings import convolution_algorithms as algorithms
 from capsjax.weightings.base import Weighting, register_weighting
-from capsjax.weightings.convolution import Sizes, require_axes
+from capsjax.weightings.convolution import Sizes, require_axes, window_axes
 from capsjax.weightings.convolution_choice import Convolution, Geometry
 
 
@@ -58,6 +58,9 @@ class ConvTranspose(Weighting):
 
     def weight_shape(self, shape: Shape) -> Shape:
         return (*self.window, self.features, shape[-1])
+
+    def weight_axes(self, shape: Shape) -> tuple[str | None, ...]:
+        return (*window_axes(self.window), "out", "in")
 
     def fan_in(self, shape: Shape) -> int:
         """On average over the positions of U that have any."""

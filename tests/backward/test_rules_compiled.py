@@ -10,7 +10,7 @@ import pytest
 
 import capsjax as cj
 from capsjax.compiler.passes import PIPELINE, Pass, fold_all
-from capsjax.training.run import load_state, save_state
+from capsjax.training.saved import load_state, save_state
 from tests.helpers_capsjax import close, draw, draw_like, quick
 
 BATCH = 3

@@ -443,7 +443,8 @@ FAULTS = {
     "optimizer-setting": (
         sweep(optimizer={"kind": "sgd", "momentm": 0.9}),
         "key 'optimizer', momentm (optimizer.momentm)|unknown setting 'momentm'|some "
-        "of momentum, nesterov, clip_norm, learning_rate|did you mean 'momentum'?",
+        "of momentum, nesterov, clip_norm, clip_value, accumulate, learning_rate|did "
+        "you mean 'momentum'?",
     ),
     "optimizer-value": (
         sweep(over={"optimizer": {"values": [{"kind": "sgd", "momentum": "x"}]}}),
@@ -458,7 +459,7 @@ FAULTS = {
     "optimizer-misplaced": (
         sweep(optimizer={"kind": "sgd", "epochs": 9}),
         "key 'optimizer', epochs (optimizer.epochs)|unknown setting 'epochs'|some of "
-        f"momentum, nesterov, clip_norm, learning_rate|{ABOVE}",
+        f"momentum, nesterov, clip_norm, clip_value, accumulate, learning_rate|{ABOVE}",
     ),
     "no-rate": (
         sweep(optimizer={"kind": "sgd", "learning_rate": None}),
@@ -469,8 +470,8 @@ FAULTS = {
     "schedule": (
         sweep(optimizer={"kind": "sgd", "learning_rate": {"kind": "cosin"}}),
         "key 'optimizer', learning_rate.kind (optimizer.learning_rate.kind)|unknown "
-        "kind 'cosin'|one of constant, cosine, exponential, linear|did you mean "
-        "'cosine'?",
+        "kind 'cosin'|one of constant, cosine, exponential, linear, one_cycle, "
+        "piecewise, staircase, warmup_linear|did you mean 'cosine'?",
     ),
     "schedule-setting": (
         sweep(optimizer={"kind": "sgd", "learning_rate": {"kind": "constant"}}),

@@ -357,8 +357,8 @@ def test_unknown_name_proposes_the_nearest():
     assert str(refused("digit")) == (
         "data source 'digit'\n"
         "    found:    no such name, folder or file\n"
-        "    expected: 'digits', a folder of idx files (as MNIST has them),"
-        " or an .npz file\n"
+        "    expected: 'digits', a folder of idx files (as MNIST has them)"
+        " or of .npy files, or an .npz file\n"
         "    cure:     did you mean 'digits'?"
     )
 

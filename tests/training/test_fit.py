@@ -354,14 +354,15 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown": (
         {"settings": {"learning_rat": 0.1}},
         "found the setting 'learning_rat'; expected a setting of the optimizer sgd, or "
-        "a traced one of network 'tiny': momentum, nesterov, clip_norm, learning_rate; "
+        "a traced one of network 'tiny': momentum, nesterov, clip_norm, clip_value, "
+        "accumulate, learning_rate; "
         "did you mean 'learning_rate'?",
     ),
     "not traced": (
         {"settings": {"y.loss.weight": 0.1}},
         "found the setting 'y.loss.weight'; expected a setting of the optimizer sgd, "
         "or a traced one of network 'tiny': momentum, nesterov, clip_norm, "
-        "learning_rate; compile the network with traced=[...]",
+        "clip_value, accumulate, learning_rate; compile the network with traced=[...]",
     ),
     "of an optimizer that is made": (
         {"optimizer": optax.sgd(0.1), "settings": {"learning_rate": 0.1}},

@@ -111,6 +111,8 @@ def test_constants_may_be_traced(kind):
         **dict.fromkeys(("peak", "rate"), [0.5, 1.5]),
         **{"final": [0.02, 0.9], "steps": [20.0, 33.0], "begin": [0.0, 4.0]},
         **{"warmup": [0.0, 6.0], "exponent": [1.0, 1.7]},
+        **{"boundaries": [19.0, 5.0], "factors": [0.1, 3.0], "rise": [0.3, 0.75]},
+        **{"divisor": [25.0, 3.0], "final_divisor": [1e4, 7.0]},
     }
     columns = {name: jnp.asarray(values[name]) for name in parameters}
 

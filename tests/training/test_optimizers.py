@@ -13,8 +13,17 @@ import pytest
 
 import capsjax as cj
 from capsjax.training import optimizers
-from capsjax.training.optimizers import CLIP, OPTIMIZERS, SCHEDULES, optimizer_of, weak
-from tests.helpers_capsjax import close, draw, quick
+from capsjax.training.optimizers import (
+    ACCUMULATE,
+    CLIP,
+    CLIP_VALUE,
+    COMMON,
+    OPTIMIZERS,
+    SCHEDULES,
+    optimizer_of,
+    weak,
+)
+from tests.helpers_capsjax import close, draw, draw_like, quick
 
 DECIDES = {("adafactor", "min_dim_size_to_factor")}
 """Numbers on which optax decides in Python: they are built in."""
@@ -40,11 +49,12 @@ def trained(optimizer, settings, steps=2):
     return params, state
 
 
-def alike(optimizer: Any, settings: Any, made: Any) -> None:
+def alike(optimizer: Any, settings: Any, made: Any, steps: int = 2) -> None:
     """Asserts that an optimizer with settings is one of optax."""
 
     def both(settings):
-        return trained(optimizer, settings), trained(lambda _: made, {})
+        theirs = trained(lambda _: made, {}, steps)
+        return trained(optimizer, settings, steps), theirs
 
     found, expected = quick(both)(settings)
     # Not to the last digit: XLA folds what is built in.
@@ -54,7 +64,7 @@ def alike(optimizer: Any, settings: Any, made: Any) -> None:
 def numbers(kind):
     """Settings of a kind that are numbers, with other values than their defaults."""
     function = getattr(optax, kind)
-    found = {"learning_rate": 0.02, CLIP: 0.7}
+    found = {"learning_rate": 0.02, CLIP: 0.7, CLIP_VALUE: 0.2, ACCUMULATE: 2}
     for name, default in optimizers._settings(function).items():
         if not isinstance(default, bool):
             value = 0.05 if default == 0 else 0.9 * (default or 0)
@@ -71,9 +81,11 @@ def test_every_number_may_be_given(kind):
     """All at once; parameters and state are as optax has them, with these built in."""
     optimizer, settings = optimizer_of(kind), numbers(kind)
     assert set(settings) <= set(optimizer.settings)
-    rest = {name: value for name, value in settings.items() if name != CLIP}
-    clip = optax.clip_by_global_norm(settings[CLIP])
-    alike(optimizer, settings, optax.chain(clip, getattr(optax, kind)(**rest)))
+    rest = {name: value for name, value in settings.items() if name not in COMMON}
+    clips = optax.clip(0.2), optax.clip_by_global_norm(0.7)
+    made = optax.chain(*clips, getattr(optax, kind)(**rest))
+    several = optax.MultiSteps(made, 2, accumulator_dtype=jnp.float64)
+    alike(optimizer, settings, several, steps=4)
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
@@ -145,7 +157,7 @@ def test_a_declaration():
     optimizer = optimizer_of(document)
     assert optimizer.name == "adamw" and optimizer.missing == []
     assert optimizer.document == document and optimizer.document is not document
-    assert {"b1", "weight_decay", CLIP, "learning_rate"} <= set(optimizer.settings)
+    assert {"b1", "weight_decay", *COMMON, "learning_rate"} <= set(optimizer.settings)
     assert not {"mask", "mu_dtype"} & set(optimizer.settings)  # no plain data
     alike(optimizer, {}, optax.adamw(0.1, weight_decay=0.2))
     assert optimizer_of(optimizer) is optimizer
@@ -195,7 +207,24 @@ def test_gradients_are_clipped_together():
     document = {"kind": "sgd", "learning_rate": 1.0}
     clipped = optimizer_of({**document, CLIP: 0.5})
     alike(clipped, {}, optax.chain(optax.clip_by_global_norm(0.5), optax.sgd(1.0)))
-    alike(optimizer_of({**document, CLIP: None}), {}, optax.sgd(1.0))
+    alike(optimizer_of({**document, **dict.fromkeys(COMMON)}), {}, optax.sgd(1.0))
+
+
+def test_gradients_are_clipped_by_value_first():
+    document = {"kind": "sgd", "learning_rate": 1.0, CLIP_VALUE: 0.1}
+    alike(optimizer_of(document), {}, optax.chain(optax.clip(0.1), optax.sgd(1.0)))
+    both = optax.chain(optax.clip(0.1), optax.clip_by_global_norm(0.2), optax.sgd(1.0))
+    alike(optimizer_of({**document, CLIP: 0.2}), {}, both)
+
+
+def test_gradients_are_clipped_once_accumulated():
+    """So that several small batches are as a large one."""
+    document = {"kind": "sgd", "learning_rate": 1.0, CLIP: 0.1, ACCUMULATE: 2}
+    made, params = optimizer_of(document)({}), initial()
+    state = made.init(params)
+    _, state = made.update(draw_like(params, 1), state, params)
+    updates, _ = made.update(draw_like(params, 3), state, params)
+    np.testing.assert_allclose(optax.tree.norm(updates), 0.1, rtol=1e-12)
 
 
 def test_what_is_built_in_is_declared():
@@ -258,9 +287,13 @@ def test_optimizers_that_are_made_have_no_settings():
 
 
 KINDS = ", ".join(OPTIMIZERS)
-SGD = "learning_rate, momentum, nesterov, clip_norm"
-SCHEDULED = "a number, or a schedule: constant, cosine, exponential, linear"
+SGD = "learning_rate, momentum, nesterov, clip_norm, clip_value, accumulate"
+SCHEDULED = (
+    "a number, or a schedule: constant, cosine, exponential, linear, one_cycle, "
+    "piecewise, staircase, warmup_linear"
+)
 COSINE = '{"kind": "cosine", "peak": 0.1, "steps": 500}'
+STAIRS = {"kind": "piecewise", "value": 1.0, "boundaries": [3, 6], "factors": 0.1}
 BAD: dict[str, tuple[Any, str]] = {
     "unknown kind": (
         {"kind": "adamz"},
@@ -288,7 +321,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "setting of optax that is no plain data": (
         {"kind": "sgd", "accumulator_dtype": "float32"},
         "optimizer sgd: found the setting 'accumulator_dtype'; expected some of "
-        f"{SGD}; leave it out",
+        f"{SGD}; did you mean 'accumulate'?",
     ),
     "number": (
         {"kind": "adamw", "weight_decay": "1e-4"},
@@ -313,6 +346,31 @@ BAD: dict[str, tuple[Any, str]] = {
     "norm": (
         {"kind": "sgd", CLIP: [1.0]},
         "optimizer sgd, clip_norm: found [1.0]; expected a number, or null",
+    ),
+    "steps": (
+        {"kind": "sgd", ACCUMULATE: 1.5},
+        "optimizer sgd, accumulate: found 1.5; expected a whole number of at least 1, "
+        "or null",
+    ),
+    "no steps": (
+        {"kind": "sgd", ACCUMULATE: 0},
+        "optimizer sgd, accumulate: found 0; expected a whole number of at least 1, or "
+        "null",
+    ),
+    "empty list of a schedule": (
+        {"kind": "sgd", "learning_rate": {**STAIRS, "boundaries": []}},
+        "optimizer sgd: learning_rate, piecewise, boundaries: found []; expected a "
+        "number, or a list of some",
+    ),
+    "list of a schedule": (
+        {"kind": "sgd", "learning_rate": {**STAIRS, "factors": [0.1, "0.1"]}},
+        "optimizer sgd: learning_rate, piecewise, factors: found [0.1, '0.1']; "
+        "expected a number, or a list of some",
+    ),
+    "lengths of a schedule": (
+        {"kind": "sgd", "learning_rate": {**STAIRS, "factors": [0.1]}},
+        "optimizer sgd: learning_rate, piecewise: found 2 boundaries and 1 factors; "
+        "expected as many of both, or one factor for all",
     ),
     "learning rate as text": (
         {"kind": "sgd", "learning_rate": "1e-3"},

@@ -5,12 +5,14 @@ import os
 import struct
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 
 import capsjax as cj
 from capsjax.training import run as run_module
+from capsjax.training import saved
 
 
 @pytest.fixture
@@ -106,6 +108,16 @@ def test_parameters_of_capsule_functions_and_shared_weights(tmp_path):
     assert jax.tree.map(np.shape, again) == jax.tree.map(np.shape, named)
 
 
+def test_parameters_of_every_type(tmp_path):
+    types = ("bfloat16", "float16", "float32", "float64", "int32", "uint8", "bool")
+    named = {kind: {"B": np.asarray(jnp.arange(2).astype(kind))} for kind in types}
+    cj.save_parameters(named, tmp_path / "p.safetensors")
+    again = cj.load_parameters(tmp_path / "p.safetensors")
+    for kind in types:
+        assert again[kind]["B"].dtype == kind
+        np.testing.assert_array_equal(again[kind]["B"], named[kind]["B"])
+
+
 # ---- state
 
 
@@ -128,7 +140,7 @@ def test_a_folder_holds_running_statistics(carrying, tmp_path):
     assert (folder / "state.safetensors").exists()
     net = cj.compile(cj.load(folder / "graph.json"))
     params = net.from_named(cj.load_parameters(folder / "parameters.safetensors"))
-    state = run_module.load_state(net, folder / "state.safetensors")
+    state = saved.load_state(net, folder / "state.safetensors")
     inputs = {"x": np.ones((2, 4))}
     found = net.apply(params, state, inputs)[0]["y"]
     expected = carrying.net.apply(carrying.params, carrying.state, inputs)[0]["y"]
@@ -137,28 +149,28 @@ def test_a_folder_holds_running_statistics(carrying, tmp_path):
 
 def test_a_state_of_another_network_is_refused(carrying, tmp_path):
     path = tmp_path / "state.safetensors"
-    run_module.save_state(carrying.net, carrying.state, path)
+    saved.save_state(carrying.net, carrying.state, path)
     x = cj.input("x", (4,))
     h = cj.capsule("h", cj.matmul(x, 2), cap="standardize", bias=None)
     other = cj.compile(cj.graph(h))
     with pytest.raises(ValueError, match=r"state.safetensors: state does not fit .*\n"):
-        run_module.load_state(other, path)
+        saved.load_state(other, path)
     plain = cj.compile(cj.graph(cj.capsule("h", cj.matmul(x, 2))))
     text = "found the key 'h:mean'; expected capsule:name of what network 'network'"
     with pytest.raises(ValueError, match=text):
-        run_module.load_state(plain, path)
+        saved.load_state(plain, path)
     with pytest.raises(ValueError, match="h: missing; expected"):
-        run_module.save_state(carrying.net, {}, path)
+        saved.save_state(carrying.net, {}, path)
 
 
 def test_the_state_of_neurons_is_their_wiring(tmp_path):
     """It stands in the graph; nothing is written, and all comes back."""
     net = cj.compile(cj.neural.network(2, 2, [0, 1, 2], [2, 2, 3]))
     state = net.init(jax.random.key(0))[1]
-    run_module.save_state(net, state, tmp_path / "s.safetensors")
-    again = run_module.load_state(net, tmp_path / "s.safetensors")
+    saved.save_state(net, state, tmp_path / "s.safetensors")
+    again = saved.load_state(net, tmp_path / "s.safetensors")
     assert jax.tree.structure(again) == jax.tree.structure(state)
-    run_module.save_state(net, again, tmp_path / "s.safetensors")
+    saved.save_state(net, again, tmp_path / "s.safetensors")
 
 
 def test_damaged_files_never_do_anything_but_raise(run, tmp_path):

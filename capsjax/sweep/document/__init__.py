@@ -20,26 +20,39 @@
     b2 = [0.99, 0.999]
 
 axis_form, form    the types of the document
-faults             what is wrong with them, in our words
+faults             what is wrong with them, in words of sweeps
 checks             what types can't say
 
-Loading runs no code. All that is wrong is said at once.
+What all documents have in common stands in `capsjax.training.documents`. Loading runs
+no code. All that is wrong is said at once.
 """
 
 import dataclasses
 import os
-import tomllib
-from pathlib import Path
 from typing import Any
 
 from capsjax.compiler import Precision
-from capsjax.graph import plain
-from capsjax.graph.errors import Problem
 from capsjax.sweep.document.checks import checked
 from capsjax.sweep.document.faults import SweepError as SweepError
-from capsjax.sweep.document.faults import fault, validated
+from capsjax.sweep.document.faults import fault, known_keys, own_words, place_of
 from capsjax.sweep.document.form import KEYS, Sweep
 from capsjax.sweep.space import space_of
+from capsjax.training.documents.faults import Dialect, parsed
+from capsjax.training.documents.reading import content_of
+
+_CHOICES = ("seeds", "keep", "strategy", "memory_limit")
+_SWEEP = Dialect(
+    form=Sweep,
+    error=SweepError,
+    place_of=place_of,
+    known=known_keys,
+    own_words=own_words,
+    checks=checked,
+    forms_at={
+        "over": (2,),
+        **dict.fromkeys(("search", "optimizer", *_CHOICES), (1,)),
+    },
+)
 
 _AS_THEY_ARE = tuple(
     key
@@ -126,7 +139,7 @@ def load_sweep(path: str | os.PathLike[str]) -> SweepDocument:
         >>> cj.load_sweep(path).over
         {'c1.features': [8, 16]}
     """
-    return parse_sweep(Path(path).read_bytes(), os.fspath(path))
+    return parse_sweep(content_of(path), os.fspath(path))
 
 
 def parse_sweep(text: str | bytes, source: str = "") -> SweepDocument:
@@ -153,14 +166,7 @@ def parse_sweep(text: str | bytes, source: str = "") -> SweepDocument:
             expected: the key 'count'
             cure:     add it: how many values, both ends among them
     """
-    document, text, problems = _read(text, source)
-    form, more = validated(document)
-    problems += more
-    places = {problem.path for problem in problems}
-    problems += [each for each in checked(document) if each.path not in places]
-    if form is None or problems:
-        problems.sort(key=lambda problem: _position(document, problem.path))
-        raise SweepError(problems, source)
+    form, text = parsed(_SWEEP, text, source)
     found = SweepDocument(form, source, text)
     try:
         space_of(found.over)
@@ -169,41 +175,4 @@ def parse_sweep(text: str | bytes, source: str = "") -> SweepDocument:
         why = str(error).partition("; expected ")
         problem = fault(("over",), why[0].removeprefix("over: "), why[2], cure)
         raise SweepError([problem], source) from None
-    return found
-
-
-def _read(text: str | bytes, source: str) -> tuple[Any, str, list[Problem]]:
-    """The plain data of a document; keys of JSON that stand twice in one object."""
-    kind = Path(source).suffix.lower().removeprefix(".").upper()
-    try:
-        whole = plain.decoded(text) if isinstance(text, bytes) else text
-        if kind not in ("TOML", "JSON"):
-            kind = "JSON" if whole.lstrip().startswith("{") else "TOML"
-        if kind == "JSON":
-            return plain.read(whole)
-        if not whole.strip():
-            raise ValueError("nothing: the document is empty")
-        return tomllib.loads(whole), whole, []
-    except (ValueError, RecursionError) as error:
-        found = str(error)[:200]
-        if isinstance(error, RecursionError):
-            found = "lists or tables nested too deeply"
-        form = kind if kind in ("TOML", "JSON") else "TOML or JSON"
-        cure = "correct the document at this place"
-        raise SweepError([fault((), found, form, cure)], source) from None
-
-
-def _position(document: Any, path: tuple[Any, ...]) -> list[int]:
-    """Where a place stands in the document; keys that are missing, behind others."""
-    found, value = [], document
-    for step in path:
-        if isinstance(value, dict):
-            keys = list(value)
-            found.append(keys.index(step) if step in value else len(keys))
-            value = value.get(step)
-        elif isinstance(value, list) and isinstance(step, int):
-            found.append(step)
-            value = value[step] if step < len(value) else None
-        else:
-            break
     return found

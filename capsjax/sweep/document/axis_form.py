@@ -3,33 +3,20 @@
 from typing import Annotated, Any
 
 from annotated_types import Ge, Le, Len
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from capsjax.sweep import axes
+from capsjax.training.documents.forms import Count, Form
 
 MOST_VALUES = 100_000
 """Of an axis that is a grid: more can't be meant."""
 
-Count = Annotated[int, Ge(1)]
 Values = Annotated[list[Any], Len(1)]
 Pair = Annotated[list[float], Len(2, 2)]
 Integers = Annotated[
     list[Annotated[int, Ge(-(2**53)), Le(2**53)]],  # what real numbers can tell apart
     Len(2, 2),
 ]
-
-
-class Form(BaseModel):
-    """An object whose keys are known; a number is no text, and text no number."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        defer_build=True,  # `import capsjax` shall not wait for it
-    )
 
 
 class _Axis(Form):

@@ -4,16 +4,16 @@ These read the document as plain data, of any form, so that what they find is sa
 together with what is wrong with its types.
 """
 
-import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from capsjax.graph.errors import Path, Problem, brief, listing, nearest
 from capsjax.sweep.document.axis_form import DRAWN
-from capsjax.sweep.document.faults import MISPLACED, fault
+from capsjax.sweep.document.faults import fault
 from capsjax.sweep.document.form import KEYS
 from capsjax.sweep.roles import is_number
-from capsjax.training.optimizers import OPTIMIZERS, SCHEDULES, optimizer_of
+from capsjax.training.documents.faults import exclusive
+from capsjax.training.documents.optimizer_faults import optimizer_faults
 
 _ALSO_AXES = ("batch_size", "dtype", "initial_scale", "optimizer")
 _POSITIVE = ("log", "log_uniform", "log_integers")
@@ -141,10 +141,7 @@ def _values(given: Any) -> Any:
 
 def _lengths(document: Mapping[str, Any]) -> Iterator[Problem]:
     """Epochs and steps exclude each other."""
-    if document.get("epochs") is not None and document.get("steps") is not None:
-        found = f"epochs = {brief(document['epochs'])} and steps = "
-        found += brief(document["steps"])
-        yield fault(("steps",), found, "one of them", "remove one of them")
+    yield from exclusive(document, ("epochs", "steps"), fault)
 
 
 def _drawing(document: Mapping[str, Any]) -> Iterator[Problem]:
@@ -189,75 +186,12 @@ def _twice(document: Mapping[str, Any]) -> Iterator[Problem]:
 def _optimizers(document: Mapping[str, Any]) -> Iterator[Problem]:
     """Declared optimizers: by themselves, and as values of an axis."""
     if document.get("optimizer") is not None:
-        yield from _optimizer(document["optimizer"], ("optimizer",))
+        given = document["optimizer"]
+        yield from optimizer_faults(given, ("optimizer",), fault, KEYS)
     for name, path, given in axes_of(document):
         if name == "optimizer":
             for key in ("values", "choice"):
                 if isinstance(given, dict) and isinstance(given.get(key), list):
                     given, path = given[key], (*path, key)
             for number, each in enumerate(given if isinstance(given, list) else ()):
-                yield from _optimizer(each, (*path, number))
-
-
-def _optimizer(given: Any, path: Path) -> Iterator[Problem]:
-    """What is wrong with the declaration of an optimizer."""
-    if isinstance(given, str):
-        given = {"kind": given}
-    elif isinstance(given, dict):
-        path = (*path, "kind")
-    else:
-        expected = 'the name of an optimizer, or an object, { kind = "adamw" }'
-        yield fault(path, brief(given), expected, "name one")
-        return
-    kind = given.get("kind")
-    if kind not in OPTIMIZERS:
-        found = f"unknown kind {brief(kind)}" if "kind" in given else "no key 'kind'"
-        cure = nearest(kind, OPTIMIZERS, "name one of them")
-        yield fault(path, found, f"one of {', '.join(OPTIMIZERS)}", cure)
-        return
-    known = optimizer_of(kind).settings
-    for name, value in given.items():
-        place = (*path[:-1], name)
-        if name == "learning_rate" and isinstance(value, dict):
-            yield from _schedule(kind, value, place)
-        elif name != "kind":
-            own = {"kind": kind, name: value}
-            yield from _setting(own, value, place, known)
-
-
-def _schedule(optimizer: str, given: dict[str, Any], path: Path) -> Iterator[Problem]:
-    """What is wrong with a schedule of the learning rate."""
-    kind, place = given.get("kind"), (*path, "kind")
-    if not isinstance(kind, str) or kind not in SCHEDULES:
-        found = f"unknown kind {brief(kind)}" if "kind" in given else "no key 'kind'"
-        cure = nearest(kind, SCHEDULES, "name one of them")
-        yield fault(place, found, f"one of {', '.join(SCHEDULES)}", cure)
-        return
-    parameters = inspect.signature(SCHEDULES[kind]).parameters
-    needed = [name for name, x in parameters.items() if x.default is x.empty]
-    rate = {"kind": kind, **dict.fromkeys(needed, 1.0)}
-    for name, value in given.items():
-        if name != "kind":
-            own = {"kind": optimizer, "learning_rate": {**rate, name: value}}
-            yield from _setting(own, value, (*path, name), tuple(parameters))
-    for name in needed:
-        if name not in given:
-            found = f"no key {name!r}"
-            yield fault((*path, name), found, f"the key {name!r}", "add it")
-
-
-def _setting(
-    declared: dict[str, Any], value: Any, path: Path, known: tuple[str, ...]
-) -> Iterator[Problem]:
-    """A setting of an optimizer or a schedule, judged in a declaration of its own."""
-    name = path[-1]
-    if name not in known:
-        cure = MISPLACED if name in KEYS else nearest(name, known, "leave it out")
-        found, expected = f"unknown setting {brief(name)}", f"some of {listing(known)}"
-        yield fault(path, found, expected, cure)
-        return
-    try:
-        optimizer_of(declared)
-    except ValueError as error:
-        expected = str(error).partition("expected ")[2].partition("; ")[0]
-        yield fault(path, brief(value), expected, "correct the value")
+                yield from optimizer_faults(each, (*path, number), fault, KEYS)

@@ -6,14 +6,11 @@ from annotated_types import Ge, Gt, Le, Len
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from capsjax.sweep.bayesian import bayesian
-from capsjax.sweep.document.axis_form import Axis, Count, Form, Zip
+from capsjax.sweep.document.axis_form import Axis, Zip
 from capsjax.sweep.searches import halving, population
-
-FORMAT_VERSION = 1
+from capsjax.training.documents.forms import Count, Float, Form, Natural, Positive
 
 Many = Annotated[int, Ge(1), Le(1_000_000)]
-Natural = Annotated[int, Ge(0)]
-Positive = Annotated[float, Gt(0)]
 Bytes = Annotated[
     str, StringConstraints(pattern=r"^ *\d{1,12}(\.\d{1,6})? *([KMGT]iB|B) *$")
 ]
@@ -116,7 +113,7 @@ class Sweep(Form):
     initial_scale: Positive | None = None
     """Factor of initial weights."""
 
-    dtype: Literal["bfloat16", "float16", "float32", "float64"] | None = None
+    dtype: Float | None = None
     """Type to compute with."""
 
     samples: Many | None = None

@@ -46,7 +46,7 @@ def read_npz(path: Path) -> Data:
     splits = []
     for name in ("train", "test"):
         inputs = _inputs(_place(path, f"x_{name}"), arrays[f"x_{name}"])
-        targets = _targets(_place(path, f"y_{name}"), arrays[f"y_{name}"])
+        targets = as_targets(_place(path, f"y_{name}"), arrays[f"y_{name}"])
         place = f"{path}, arrays 'x_{name}' and 'y_{name}'"
         check_counts(place, len(inputs), len(targets))
         splits.append(Split(inputs, targets))
@@ -129,7 +129,12 @@ def _inputs(place: str, inputs: np.ndarray) -> np.ndarray:
     return inputs.astype(np.float32, copy=False)
 
 
-def _targets(place: str, targets: np.ndarray) -> np.ndarray:
+def as_targets(place: str, targets: np.ndarray) -> np.ndarray:
+    """Labels as int32 where targets are labels, else float32.
+
+    Raises:
+        DataError: Labels are negative, or beyond int32.
+    """
     whole = targets.dtype.kind in "biu"
     if whole and targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]  # as Keras stores the labels of CIFAR

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from capsjax.training.data.digits import read_digits
 from capsjax.training.data.idx import read_folder
+from capsjax.training.data.npy import holds_npy, map_folder
 from capsjax.training.data.npz import read_npz
 from capsjax.training.data.split import ACCEPTED, Data, DataError
 
@@ -23,9 +24,16 @@ def load_data(source: str | os.PathLike[str]) -> Data:
             * An `.npz` file with `x_train`, `y_train`, `x_test` and `y_test`, as
               Keras stores its data sets. Bytes become [0, 1], and images of bytes
               get a channel axis where they have none; floats are taken as they are.
+            * A folder of `.npy` files, which may be larger than memory: they are
+              mapped into it and read as they are needed. It has `x_train.npy`,
+              `y_train.npy`, `x_test.npy` and `y_test.npy`; or folders `train` and, if
+              wanted, `test`, of arrays by the names of a network's inputs and outputs,
+              such as `train/image.npy` and `train/digit.npy`; or such arrays itself,
+              without a test set. Bytes stay bytes until they are used.
 
     Returns:
-        The data on the host: inputs as float32, labels as int32.
+        The data on the host: inputs as float32, labels as int32; of `.npy` files, as
+        they are stored.
 
     Raises:
         DataError: There is no such source, or it is not sound. The message names
@@ -45,7 +53,7 @@ def load_data(source: str | os.PathLike[str]) -> Data:
     path = Path(os.path.expanduser(source))
     try:
         if path.is_dir():
-            return read_folder(path)
+            return map_folder(path) if holds_npy(path) else read_folder(path)
         if path.is_file():
             return read_npz(path)
         raise _unknown(source, path)

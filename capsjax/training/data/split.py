@@ -1,10 +1,15 @@
 """What a source of data gives, and what it must satisfy."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-ACCEPTED = "'digits', a folder of idx files (as MNIST has them), or an .npz file"
+ACCEPTED = (
+    "'digits', a folder of idx files (as MNIST has them) or of .npy files, or an .npz "
+    "file"
+)
 
 
 class DataError(ValueError):
@@ -37,6 +42,8 @@ class Split:
 
     Attributes:
         inputs: float32 `[N, ...]`; images are `[N, H, W, C]` with values in [0, 1].
+            Of files that are mapped into memory as they are stored: bytes (uint8)
+            stand for values in [0, 1].
         targets: int32 labels `[N]`, or float32 `[N, ...]`.
     """
 
@@ -48,19 +55,33 @@ class Split:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Named:
+    """Examples by the names of a network's inputs and outputs.
+
+    Attributes:
+        arrays: Rows along the first axis, as many in each.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Data:
     """A training set and a test set.
 
     Attributes:
         name: What the data is called in a run's results.
-        train: The examples to learn from.
-        test: The examples to judge by.
+        train: The examples to learn from: a `Split`, or `Named` arrays.
+        test: The examples to judge by; None where there are none.
         classes: One more than the largest label; None where targets are not labels.
     """
 
     name: str
-    train: Split
-    test: Split
+    train: Any
+    test: Any
     classes: int | None
 
 

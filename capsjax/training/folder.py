@@ -1,0 +1,196 @@
+"""The folder of a run: what it is, its checkpoints, and in the end what it has learned.
+
+graph.json                the network
+run.json                  how it is trained, and what decides the result
+history.csv               a row an epoch, as they come
+checkpoints/              what to go on from
+parameters.safetensors    and state.safetensors: at the end
+"""
+
+import dataclasses
+import json
+import os
+import signal
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from capsjax.compiler import Network
+from capsjax.graph import content_hash
+from capsjax.graph import save as save_graph
+from capsjax.graph.files import write_atomically
+from capsjax.training.identity import differences
+from capsjax.training.loop import Loop, Place, Row
+from capsjax.training.run import Run
+from capsjax.training.signals import Interrupted
+
+FORMAT_VERSION = 1
+
+
+@dataclasses.dataclass(eq=False)
+class Folder:
+    """The folder of a run that is under way.
+
+    Attributes:
+        path: Where it is.
+        checkpointer: What keeps checkpoints in it.
+        resumed: Whether it was there before.
+        about: What stands in run.json.
+    """
+
+    path: Path
+    checkpointer: Any
+    resumed: bool
+    about: dict[str, Any]
+
+    def restored(self, carry: Any) -> tuple[Place, Any] | None:
+        """Where the run goes on, from its newest sound checkpoint; None at the start.
+
+        Args:
+            carry: What a run begins with: names, shapes and types.
+        """
+        saved = self.checkpointer.latest(carry) if self.resumed else None
+        for text in self.checkpointer.warnings:
+            warnings.warn(text, stacklevel=2)
+        if saved is None:
+            return None
+        rows = [dict(row) for row in saved.rows]
+        return Place(steps=saved.steps, rows=rows, **saved.more), saved.carry
+
+    def due(self, steps: int, row: Row | None) -> bool:
+        """Whether a checkpoint is to be kept; at the end of an epoch, with its row."""
+        return self.checkpointer.due(steps, time.monotonic(), row)
+
+    def within(self, steps: int) -> int:
+        """The steps that may be taken until a checkpoint must be kept."""
+        every = self.checkpointer.policy.every_steps
+        return 2**31 - 1 if every is None else every - steps % every
+
+    def save(self, loop: Loop, measured: bool = False) -> None:
+        """Keeps a checkpoint; what it takes on the disk goes on beside the run.
+
+        Args:
+            loop: The run.
+            measured: Whether its last row was measured on these very parameters.
+        """
+        from capsjax.training.checkpoints import Saved
+
+        place = loop.place
+        more = {
+            "seconds": loop.seconds,
+            "skipped": list(place.skipped),
+            "scale": place.scale,
+        }
+        rows = [dict(row) for row in place.rows]
+        saved = Saved(place.steps, loop.carry, rows, more)
+        self.checkpointer.save(saved, measured=measured)
+
+    def write_history(self, rows: Any) -> None:
+        """Writes the history as far as it goes."""
+        import pandas as pd  # here: the first step shall not wait for it
+
+        if jax.process_index():
+            return
+        content = pd.DataFrame(rows).to_csv(index=False).encode()
+        write_atomically(self.path / "history.csv", content)
+
+    def interrupted(self, loop: Loop, total: int) -> Interrupted:
+        """What is raised where a signal has ended the run; its checkpoint is kept."""
+        self.checkpointer.wait()
+        number = loop.signals.received or signal.SIGINT
+        name = signal.Signals(number).name
+        return Interrupted(
+            f"{name} came: the run ended after step {loop.place.steps:,} of {total:,}; "
+            f"a checkpoint is in {self.path}; to go on: the same again with "
+            f"resume=True, or --out {self.path} --resume",
+            number,
+        )
+
+    def finish(self, run: Run) -> None:
+        """Writes what the run has learned."""
+        self.checkpointer.wait()
+        if not jax.process_index():
+            run.write(self.path)
+
+
+@contextmanager
+def opened(
+    path: str | os.PathLike[str],
+    net: Network,
+    policy: Any,
+    identity: dict[str, Any],
+    about: Mapping[str, Any],
+    resume: bool,
+) -> Iterator[Folder]:
+    """Opens the folder of a run, for one process at a time.
+
+    Args:
+        path: Where.
+        net: The network.
+        policy: When checkpoints are kept, and which.
+        identity: What decides the result, part by part, as plain data.
+        about: What else stands in run.json.
+        resume: Whether it may be there already.
+
+    Raises:
+        FileExistsError: It holds another run, or something else, or a run that is not
+            to be gone on with. Nothing is overwritten.
+        OSError: It can't be written.
+    """
+    from capsjax.training.checkpoints import Checkpointer
+
+    path = Path(path)
+    identity = json.loads(json.dumps(identity, default=str))
+    there = _read(path)
+    if there is not None:
+        if not resume:
+            raise FileExistsError(
+                f"{path} holds a run already; choose another folder, or go on with it: "
+                "resume=True, or --resume; nothing was overwritten"
+            )
+        differ = differences(there.get("identity") or {}, identity)
+        if differ:
+            raise FileExistsError(
+                f"{path} holds another run: {'; '.join(differ)}; choose another "
+                "folder, or call as before; nothing was overwritten"
+            )
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(
+            f"{path} exists, is not empty and holds no run; choose another folder, "
+            "nothing was overwritten"
+        )
+    path.mkdir(parents=True, exist_ok=True)
+    with Checkpointer.open(path, net, policy, identity) as checkpointer:
+        first = not jax.process_index()  # of several processes, one writes
+        if there is None and first:
+            save_graph(net.graph, path / "graph.json")
+        written = {"format_version": FORMAT_VERSION, "network": net.graph.name}
+        written |= {"content_hash": content_hash(net.graph), **about}
+        written |= {"identity": identity}
+        text = json.dumps(written, indent=1, default=str)
+        if first:
+            write_atomically(path / "run.json", text.encode())
+        yield Folder(path, checkpointer, there is not None, json.loads(text))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What run.json says; None where there is no run."""
+    file = path / "run.json"
+    if not file.exists():
+        return None
+    try:
+        found = json.loads(file.read_bytes())
+    except ValueError as error:
+        found = str(error)
+    if not isinstance(found, dict) or found.get("format_version") != FORMAT_VERSION:
+        raise FileExistsError(
+            f"{file}: found {found if isinstance(found, str) else 'another format'}; "
+            f"expected what a run writes, of format {FORMAT_VERSION}; choose another "
+            "folder, nothing was overwritten"
+        )
+    return found

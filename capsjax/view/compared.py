@@ -1,0 +1,97 @@
+"""compared_curves: learning curves of several runs, one beside the other."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from capsjax.view.labels import name_words
+from capsjax.view.picture import Picture
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NO_METRIC = ("epoch", "step", "seconds")
+_PREFIX = "validation_"
+_INK, _GRID = "#1f2933", "#e4e7eb"
+_COLUMNS = 3
+
+
+def compared_curves(histories: Mapping[str, "pd.DataFrame"]) -> Picture:
+    """Draws the metrics of several runs over epochs.
+
+    Args:
+        histories: The history of each run, by the name that it is to have.
+
+    Returns:
+        The picture, one panel a metric, a color a run: a line for validation, and a
+        thin dotted one for training; shows itself in a notebook; has `.figure`,
+        `.svg`, `.png` and `.save(path)`.
+
+    Raises:
+        ValueError: There is no run, or no metric that one of them has.
+
+    Example:
+        >>> import capsjax as cj, pandas as pd
+        >>> one = pd.DataFrame({"epoch": [1, 2], "loss": [0.9, 0.5]})
+        >>> cj.view.compared_curves({"first": one, "second": one / 2})
+        <picture of 6.6 x 3.2 inches>
+    """
+    from matplotlib.figure import Figure
+
+    tables = {name: own for name, own in histories.items() if "epoch" in own}
+    metrics = dict.fromkeys(
+        str(column).removeprefix(_PREFIX)
+        for own in tables.values()
+        for column in own.columns
+        if column not in _NO_METRIC
+    )
+    if not metrics:
+        raise ValueError(
+            "found no history with the column 'epoch' and a metric; expected one or "
+            "more, by the names of the runs"
+        )
+    rows, columns = -(-len(metrics) // _COLUMNS), min(len(metrics), _COLUMNS)
+    size = (4.6 * columns + 2.0, 3.2 * rows)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    lines: dict[str, Any] = {}
+    for number, metric in enumerate(metrics):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        lines |= _draw(axes, tables, metric)
+    lines = {name: lines[name] for name in tables if name in lines}
+    # Names are set afterwards: as labels, some would be left out or read as formulas.
+    legend = figure.legend(
+        list(lines.values()), ["run"] * len(lines), loc="outside right upper"
+    )
+    legend.set_frame_on(False)
+    for text, name in zip(legend.get_texts(), lines, strict=True):
+        text.set_parse_math(False)
+        text.set_text(name_words(name))
+    return Picture(figure)
+
+
+def _draw(axes: Any, tables: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    colors, lines = colormaps["tab10"], {}
+    for number, (name, table) in enumerate(tables.items()):
+        color = colors(number % 10)
+        held_out = _PREFIX + metric in table
+        marker = "o" if len(table) < 3 else None
+        style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 3}
+        if metric in table:
+            dotted = {"linestyle": ":", "linewidth": 1} if held_out else {}
+            (line,) = axes.plot(table["epoch"], table[metric], **style, **dotted)
+            lines[name] = line
+        if held_out:
+            (lines[name],) = axes.plot(table["epoch"], table[_PREFIX + metric], **style)
+    title = metric.replace("_", " ")
+    style = {"color": _INK, "weight": "bold", "parse_math": False}
+    axes.set_title(title, loc="left", **style)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if metric.endswith("accuracy"):
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.grid(color=_GRID)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return lines
