@@ -106,7 +106,8 @@ def measured(name: str, mesh: str, size: int) -> dict[str, Any]:
 def main() -> None:
     options = arguments()
     if options.task:
-        print(json.dumps(measured(*options.task, options.batch)))
+        name, mesh = options.task
+        print(json.dumps(measured(name, mesh, options.batch)))
         return
     flags = "--xla_force_host_platform_device_count=8"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}

@@ -56,7 +56,8 @@ FOLDED = (
 """Passes that fold runs of any length."""
 
 OUT = {"out": "model"}
-LENET = {"c1:out": None, "f6:out": None, "digit:out": None, "in": "model"}
+WHOLE = ("c1:out", "f6:out", "digit:out", "digit:in", "c*:in")
+LENET = {**OUT, "in": "model", **dict.fromkeys(WHOLE)}  # the sizes are odd ones
 SMALL = {"vocabulary": 32, "length": 8, "width": 16, "layers": 2, "heads": 2}
 
 
@@ -74,8 +75,7 @@ def problems() -> dict[str, tuple[Any, dict[str, Any]]]:
     budget = less.smallest + (less.full - less.smallest) // 4
     return {
         "mlp": (compiled(graph("mlp", sizes=(8, 16, 16, 8))), OUT),
-        # Where a window reads an odd number of channels, those are left whole.
-        "lenet-5": (compiled(graph("lenet-5")), {**OUT, **LENET, "c*:in": None}),
+        "lenet-5": (compiled(graph("lenet-5")), LENET),
         "residual": (compiled(residual()), OUT),
         "folded": (whole, OUT),
         "layers divided": (

@@ -37,9 +37,9 @@ def environment(devices: int, **more: str) -> dict[str, str]:
     }
 
 
-SMALL = dict.fromkeys(["residual", "folded", "layers divided", "neurons"], MESHES)
 IN_64 = {
-    **SMALL,
+    **{"residual": MESHES, "layers divided": MESHES},
+    **{"folded": ["8", "2,4"], "neurons": ["4,2", "1,8"]},
     "mlp": ["8", "2,4"],
     "lenet-5": ["2,4"],
     "capsnet-digits": ["4,2"],

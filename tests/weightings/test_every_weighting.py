@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from capsjax import weightings as w
+from capsjax.compiler.axes import NAMES
 from capsjax.graph.kinds import WEIGHTINGS
 from capsjax.weightings import Conv
 from tests.helpers_capsjax import (
@@ -97,6 +98,16 @@ def arrays(weighting: Any, shape: tuple[int, ...], seed: int = 0) -> Any:
 def test_every_kind_has_an_example():
     found = {weighting.kind for weighting, _ in EXAMPLES}
     assert found | {"embed"} == set(built_in(WEIGHTINGS))  # see test_lookup.py
+
+
+@every
+def test_every_axis_of_a_weight_is_named_or_none(weighting, shape):
+    axes = weighting.weight_axes(shape)
+    sizes = weighting.weight_shape(shape) or ()
+    assert len(axes) == len(sizes)
+    assert {axis for axis in axes if axis} <= NAMES
+    for axis, size in zip(axes, sizes, strict=True):
+        assert axis != "out" or size in weighting.contribution_shape(shape)
 
 
 @every

@@ -54,7 +54,7 @@ class InferenceProgram:
             policy, given = self.precision, (params, inputs)
             dtype = policy.compute if policy else common(given)
             params, inputs = cast(given, dtype)
-            _, outputs, _ = evaluate(params, state, inputs, None, None, {})
+            _, outputs, _ = evaluate(params, state, inputs, None, None, {}, None)
             return cast(outputs, policy.outputs) if policy else outputs
 
         # Without compiler options, which only the outermost jit may have.
