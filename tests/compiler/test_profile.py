@@ -171,11 +171,7 @@ ENTRY %main (x: f32[2]) -> (f32[2], s32[]) {
   %copy.3 = f32[2]{0} copy(%copy.2)
   %cos = f32[2]{0} cosine(%copy.3), metadata={op_name="jit(s)/h/backward/cos"}
   %while = (s32[], f32[2]{0}) while(%copy.1), condition=%c, body=%b
-<<<<<<< HEAD
-  %if = f32[2] conditional(%x), branch_computations={%a, %two}, metadata={op_name="j/k"}
-=======
   %if = f32[2]{0} conditional(%x), branch_computations={%two}, metadata={op_name="j/k"}
->>>>>>> weights
   %constant.9 = s32[] constant(0)
   ROOT %tuple = (f32[2]{0}, s32[]) tuple(%copy.1, %constant.9)
 }
