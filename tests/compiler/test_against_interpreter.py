@@ -126,7 +126,7 @@ def test_the_random_graphs_hold_everything():
     assert EVERYTHING - ELSEWHERE <= counts.keys()
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(graphs())
 def test_outputs_gradients_and_error_signals(graph):
     params, inputs, targets = problem(graph)
@@ -145,7 +145,7 @@ def test_without_jit(graph):
     assert list(found[1]) == [capsule.name for capsule in exact.typed.capsules]
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(graphs(kinked=False))
 def test_directional_differences(graph):
     net = cj.compile(graph)
@@ -157,7 +157,7 @@ def test_directional_differences(graph):
     assert inner(gradient, along) == pytest.approx(slope, rel=1e-6, abs=1e-7)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(graphs())
 def test_by_parameters_alone(graph):
     """No gradient by the inputs is asked for: another walk than above."""
@@ -171,7 +171,7 @@ def test_by_parameters_alone(graph):
     close(*quick(lambda params: (exact(params), plain(params)))(params))
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(graphs())
 def test_under_vmap_over_parameters(graph):
     members = [problem(graph, seed)[0] for seed in (0, 1)]
@@ -188,7 +188,7 @@ def test_under_vmap_over_parameters(graph):
     close(*mapped_and_looped(stacked, members, inputs))
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(graphs())
 def test_twice_differentiated(graph):
     params, inputs, targets = problem(graph)
