@@ -29,7 +29,7 @@ import optax
 import psutil
 
 import capsjax as cj
-from bench.mutations import MUTATIONS
+from bench.mutations import KEYS, MUTATIONS
 from capsjax.training.checkpoints import Checkpointer, Checkpoints, Saved, newest
 from capsjax.training.checkpoints.arrays import digest
 from capsjax.training.checkpoints.reading import CONTENT
@@ -109,7 +109,7 @@ def _header(rng: random.Random, content: Path) -> None:
     length = int.from_bytes(whole[:8], "little")
     try:
         holder = [json.loads(whole[8 : 8 + length])]
-        rng.choice(MUTATIONS)(rng, holder)
+        rng.choice(MUTATIONS)(rng, holder, KEYS)
         header = json.dumps(holder[0] if holder else None).encode()
     except (ValueError, RecursionError, OverflowError):
         return
@@ -125,7 +125,7 @@ def _record(rng: random.Random, content: Path) -> None:
     path = content / NAME
     try:
         holder = [json.loads(_read(path))]
-        rng.choice(MUTATIONS)(rng, holder)
+        rng.choice(MUTATIONS)(rng, holder, KEYS)
         path.write_text(json.dumps(holder[0] if holder else None))
     except (OSError, ValueError, RecursionError, OverflowError):
         return
