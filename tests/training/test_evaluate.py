@@ -134,6 +134,8 @@ def test_each_example_is_judged(fitted):
 
 def test_a_loss_that_is_no_number_is_the_worst(fitted):
     run, held_out = fitted
-    spoiled = held_out | {"x": held_out["x"].copy()}
-    spoiled["x"][7] = np.nan
+    spoiled = held_out | {"x": held_out["x"].astype(np.float64)}
+    largest = np.finfo(spoiled["x"].dtype).max  # finite, but no sum of products is
+    spoiled["x"][7] = [(-1) ** i * largest for i in range(spoiled["x"].shape[1])]
+    assert not np.isfinite(cj.judge(run, spoiled).loss[7])
     assert cj.judge(run, spoiled).worst(1) == [7]
