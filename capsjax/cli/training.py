@@ -20,9 +20,10 @@ from capsjax.cli.given import (
 from capsjax.cli.recorder import Recorder
 from capsjax.compiler.stored_step import stored_jit
 from capsjax.graph.files import write_atomically
-from capsjax.training.fit import Recipe, fit_by
+from capsjax.training.fit import fit_by
 from capsjax.training.identity import digest
 from capsjax.training.parallel import distributed
+from capsjax.training.recipe import Recipe
 
 _FORM = 'format_version = 1\noptimizer = { kind = "adam", learning_rate = 1e-3 }'
 

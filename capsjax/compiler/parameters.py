@@ -99,7 +99,7 @@ def _sides(typed: TypedGraph) -> dict[Name, list[tuple[Name, Shape]]]:
     }
 
 
-def _all_sides(typed: TypedGraph) -> dict[Name, list[tuple[Name, Shape]]]:
+def merged_sides(typed: TypedGraph) -> dict[Name, list[tuple[Name, Shape]]]:
     """The same with those in runs, under the names of their bodies."""
     found = _sides(typed)
     for run in typed.runs:
@@ -123,7 +123,7 @@ def named_shapes(typed: TypedGraph) -> dict[Name, Shape]:
         for own in _stacked_shapes(run):
             if own[0] not in run.body.shared:
                 del shapes[own]
-    for name, shape, own, _ in _pieces(typed):
+    for name, shape, own, _ in stack_pieces(typed):
         shapes.pop(own, None)
         shapes[name] = shape
     return shapes
@@ -138,7 +138,7 @@ Piece = tuple[Name, Shape, Name, int]
 """A parameter's name and shape, the array it stands in, and where."""
 
 
-def _pieces(typed: TypedGraph) -> Iterator[Piece]:
+def stack_pieces(typed: TypedGraph) -> Iterator[Piece]:
     """The parameters that stand in stacks, one by one."""
     for group in typed.groups:
         if group.members:
@@ -180,9 +180,9 @@ def _pieces_of_group(group: TypedGroup) -> Iterator[Piece]:
 def standing(typed: TypedGraph) -> dict[Name, list[Name]]:
     """The parameters, by name, that stand in each array of the compiled layout."""
     stacks: dict[Name, list[Name]] = {}
-    for name, _, own, _ in _pieces(typed):
+    for name, _, own, _ in stack_pieces(typed):
         stacks.setdefault(own, []).append(name)
-    sides = _all_sides(typed)
+    sides = merged_sides(typed)
     found: dict[Name, list[Name]] = {}
     for own in parameter_shapes(typed):
         parts = [name for name, _ in sides.get(own, [(own, ())])]
@@ -193,11 +193,11 @@ def standing(typed: TypedGraph) -> dict[Name, list[Name]]:
 def by_name(typed: TypedGraph, params: Mapping[str, Any]) -> Params:
     """Parameters by name from those in compiled layout."""
     arrays = dict(flatten(params))
-    for own, sides in _all_sides(typed).items():
+    for own, sides in merged_sides(typed).items():
         ends = np.cumsum([shape[-1] for _, shape in sides])[:-1]
         parts = jnp.split(arrays.pop(own), ends, axis=-1)
         arrays |= {name: part for (name, _), part in zip(sides, parts, strict=True)}
-    pieces = list(_pieces(typed))
+    pieces = list(stack_pieces(typed))
     found = {name: arrays[own][at] for name, _, own, at in pieces}
     for own in {own for *_, own, _ in pieces}:
         del arrays[own]
@@ -211,11 +211,11 @@ def compiled(typed: TypedGraph, named: Mapping[Name, Any]) -> Params:
     """
     arrays = dict(named)
     stacks: dict[Name, list[Any]] = {}
-    for name, _, own, _ in _pieces(typed):
+    for name, _, own, _ in stack_pieces(typed):
         if own not in named:
             stacks.setdefault(own, []).append(arrays.pop(name))
     arrays |= {own: jnp.stack(stack) for own, stack in stacks.items()}
-    for own, sides in _all_sides(typed).items():
+    for own, sides in merged_sides(typed).items():
         parts = [arrays[name] for name, _ in sides]
         arrays[own] = jnp.concatenate(parts, axis=-1)
     return nest({name: arrays[name] for name in parameter_shapes(typed)})

@@ -39,19 +39,19 @@ class Place(NamedTuple):
 def parameter_places(typed: TypedGraph) -> dict[Name, Place]:
     """The place of every parameter, in the order of `named_shapes`."""
     sides: dict[Name, tuple[Name, int]] = {}
-    for own, beside in parameters._all_sides(typed).items():
+    for own, beside in parameters.merged_sides(typed).items():
         offset = 0
         for name, shape in beside:
             sides[name] = own, offset
             offset += shape[-1]
-    pieces = {name: (own, at) for name, _, own, at in parameters._pieces(typed)}
+    pieces = {name: (own, at) for name, _, own, at in parameters.stack_pieces(typed)}
     shapes = parameters.named_shapes(typed)
     return dict(_places(shapes, pieces, sides))
 
 
 def state_places(typed: TypedGraph) -> dict[Name, Place]:
     """The place of every array of the state, without the wiring of neurons."""
-    pieces = {name: (own, at) for name, own, at in state._pieces(typed)}
+    pieces = {name: (own, at) for name, own, at in state.state_pieces(typed)}
     return dict(_places(state.named_state_shapes(typed), pieces, {}))
 
 

@@ -52,13 +52,13 @@ def named_state_shapes(typed: TypedGraph) -> dict[Name, Shape]:
     """The same by name, whatever the layout."""
     shapes = state_shapes(typed)
     found = dict(shapes)
-    for name, own, _ in _pieces(typed):
+    for name, own, _ in state_pieces(typed):
         found.pop(own, None)
         found[name] = shapes[own][1:]
     return found
 
 
-def _pieces(typed: TypedGraph) -> Iterator[tuple[Name, Name, int]]:
+def state_pieces(typed: TypedGraph) -> Iterator[tuple[Name, Name, int]]:
     """State that stands in stacks: its name, the array it stands in, and where."""
     for run in typed.runs:
         shapes = state_shapes(run.body)
@@ -149,7 +149,7 @@ def _drawn_like(
 
 def state_by_name(typed: TypedGraph, state: Mapping[str, Any]) -> Params:
     """State by name from that in compiled layout."""
-    pieces = list(_pieces(typed))
+    pieces = list(state_pieces(typed))
     stacked = {own[0] for _, own, _ in pieces}
     arrays = dict(flatten({name: state[name] for name in stacked}))
     alone = {name: own for name, own in state.items() if name not in stacked}
@@ -158,7 +158,7 @@ def state_by_name(typed: TypedGraph, state: Mapping[str, Any]) -> Params:
 
 def compiled_state(typed: TypedGraph, named: Mapping[str, Any]) -> Params:
     """State in compiled layout from that by name, none missing."""
-    pieces = list(_pieces(typed))
+    pieces = list(state_pieces(typed))
     apart = {name[0] for name, _, _ in pieces}
     arrays = dict(flatten({name: named[name] for name in apart}))
     stacks: dict[Name, list[Any]] = {}

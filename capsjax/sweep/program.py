@@ -26,7 +26,7 @@ from capsjax.sweep.lanes import Compiled
 from capsjax.sweep.lengths import Lengths
 from capsjax.training import metrics
 from capsjax.training.dataset import Arrays, covering, take
-from capsjax.training.learner import Carry, Given, Learner
+from capsjax.training.learner import Carry, Given, Learner, all_finite
 
 _ORDER_BYTES = 2**22
 """Of a call's examples, by index: they are copied at each call, also where it ends
@@ -160,7 +160,7 @@ class Program:
             found = {name: sums / seen for name, sums in carry["sums"].items()}
             found |= self._evaluated(carry, held_out, given)
             zeros = jax.tree.map(jnp.zeros_like, carry["sums"])
-            first = (carry["faulty"] == 0) & ~_all_finite(carry["params"])
+            first = (carry["faulty"] == 0) & ~all_finite(carry["params"])
             faulty = jnp.where(first, carry["steps"], carry["faulty"])
             carry = {**carry, "sums": zeros, "faulty": faulty}
             return carry, {n: found[n] for n in names}
@@ -208,8 +208,3 @@ class Program:
             if lanes not in self.compiled:
                 self.compiled[lanes] = Compiled.of(self, lanes)
             return self.compiled[lanes]
-
-
-def _all_finite(params: Any) -> jax.Array:
-    leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)]
-    return jnp.all(jnp.stack(leaves))

@@ -23,8 +23,8 @@ from capsjax.sweep.store import Store
 from capsjax.sweep.strategy import Strategy, on_devices
 from capsjax.training.data import Data, Split
 from capsjax.training.dataset import split_of
-from capsjax.training.fit import check_lengths
 from capsjax.training.identity import code_of, digest, fingerprint
+from capsjax.training.recipe import check_lengths
 
 
 def sweep(

@@ -34,9 +34,8 @@ import numpy as np
 from capsjax.compiler import Network
 from capsjax.graph.kinds import Shape
 from capsjax.losses import holds_classes
-from capsjax.training.data import Split
 from capsjax.training.data.checks import Labels
-from capsjax.training.data.spec import Spec, Specs, spec_of
+from capsjax.training.data.spec import Spec, Specs
 from capsjax.training.data.split import unit_interval
 
 Routes = Mapping[str, "Route"]
@@ -103,26 +102,6 @@ def unit_in_step(values: jax.Array) -> jax.Array:
 def given_inputs(net: Network) -> list[Any]:
     """The inputs that data must give: those that are not learned."""
     return [x for x in net.graph.inputs if not getattr(x, "learned", False)]
-
-
-def bind_split(net: Network, given: Split, what: str) -> dict[str, np.ndarray]:
-    """The arrays of a data set by the names of a network.
-
-    Args:
-        net: The network.
-        given: The data set's examples.
-        what: What to call them in messages: "data", "validation".
-
-    Returns:
-        Arrays by input and output name. Where nothing fits they are what the message
-        about it shall name.
-
-    Raises:
-        ValueError: Two inputs would take the same array, or labels are out of range.
-    """
-    columns = {"inputs": given.inputs, "targets": given.targets}
-    specs = {name: spec_of(array) for name, array in columns.items()}
-    return apply_routes(routes_by_shape(net, specs, what), columns)
 
 
 def apply_routes(routes: Routes, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -10,11 +10,7 @@ import jax
 import numpy as np
 
 from capsjax.compiler import Network
-from capsjax.compiler.batch import require_loss
 from capsjax.compiler.jit import jit
-from capsjax.compiler.parameters import flatten, show
-from capsjax.graph import content_hash
-from capsjax.graph.errors import brief
 from capsjax.training.augment import augmentation_of
 from capsjax.training.bar import Bar
 from capsjax.training.class_weights import example_weights
@@ -27,51 +23,15 @@ from capsjax.training.dataset import (
     split_of,
 )
 from capsjax.training.evaluate import Compile, evaluation, prepared
-from capsjax.training.guard import Guard, Mode, NonFinite, mode_of
-from capsjax.training.identity import code_of, digest, fingerprint
+from capsjax.training.guard import Guard, Mode, NonFinite
 from capsjax.training.learner import Carry, Given, Learner, number
 from capsjax.training.loop import Loop, Order, Place, Row, Stopped
 from capsjax.training.optimizers import optimizer_of
 from capsjax.training.parallel import Placement
+from capsjax.training.recipe import Recipe, Trace, require_sound
 from capsjax.training.run import Run
 from capsjax.training.signals import Signals
 from capsjax.training.steps import Steps
-
-Trace = Callable[[int, Any, Any], None]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How a network is trained: what `fit` takes, by its names.
-
-    Attributes:
-        about: What else stands in the folder's run.json, as plain data.
-    """
-
-    validation: Split | Mapping[str, Any] | None = None
-    optimizer: Any = None
-    settings: Mapping[str, float] | None = None
-    epochs: int = 20
-    steps: int | None = None
-    batch_size: int = 32
-    seed: int = 0
-    initial_scale: float = 1.0
-    params: Any = None
-    short_batch: Literal["drop", "mask"] = "drop"
-    class_weights: Any = None
-    augment: Any = None
-    average: float | None = None
-    guard: Mode = "off"
-    early_stopping: Any = None
-    callbacks: Sequence[Callable[[Row], None]] = ()
-    folder: str | os.PathLike[str] | None = None
-    resume: bool = False
-    checkpoints: Any = None
-    progress: bool = True
-    mesh: Any = None
-    rules: Any = None
-    trace: Trace | None = None
-    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def fit(
@@ -228,7 +188,7 @@ def fit_by(compiled: Compile, net: Network, data: Any, recipe: Recipe) -> Run:
         data: What it learns from.
         recipe: How.
     """
-    _check(net, recipe)
+    require_sound(net, recipe)
     learner = Learner(
         net,
         optimizer_of(recipe.optimizer),
@@ -256,7 +216,7 @@ def fit_by(compiled: Compile, net: Network, data: Any, recipe: Recipe) -> Run:
     with contextlib.ExitStack() as stack:
         folder = None
         if recipe.folder is not None:
-            folder = stack.enter_context(_folder(learner, recipe, given, test))
+            folder = stack.enter_context(_opened(learner, recipe, given, test))
         place = Place()
         carry = learner.initial(
             recipe.seed, numbers, recipe.initial_scale, recipe.params
@@ -287,7 +247,7 @@ def fit_by(compiled: Compile, net: Network, data: Any, recipe: Recipe) -> Run:
         if folder is not None:
             stack.enter_context(loop.signals)
             loop.save, loop.due, loop.within = folder.save, folder.due, folder.within
-            loop.history = folder.write_history
+            loop.callbacks = (*folder.writers, *recipe.callbacks)
         try:
             loop.run()
         except Stopped as stopped:
@@ -356,31 +316,6 @@ def _run(loop: Loop, folder: Any) -> Run:
     )
 
 
-def _check(net: Network, recipe: Recipe) -> None:
-    """Raises `ValueError` where a recipe is not sound."""
-    lengths = {
-        name: getattr(recipe, name) for name in ("epochs", "steps", "batch_size")
-    }
-    check_lengths(net.graph, **lengths)
-    mode_of(recipe.guard)
-    if recipe.short_batch not in ("drop", "mask"):
-        raise ValueError(
-            f"short_batch is {brief(recipe.short_batch)}; expected 'drop' or 'mask'"
-        )
-    decay = recipe.average
-    if decay is not None and not (isinstance(decay, int | float) and 0 <= decay < 1):
-        raise ValueError(
-            f"average is {brief(decay)}; expected a decay from 0 to less than 1, such "
-            "as 0.999"
-        )
-    if recipe.folder is None and (recipe.resume or recipe.checkpoints is not None):
-        name = "resume" if recipe.resume else "checkpoints"
-        raise ValueError(
-            f"{name} was given without a folder; expected one, which holds the run; "
-            'cure: folder="runs/first"'
-        )
-
-
 def _augmentation(net: Network, given: Any) -> Any:
     made = augmentation_of(given)
     return None if made is None else made.of_network(net)
@@ -403,46 +338,10 @@ def _order(net: Network, recipe: Recipe, data: Dataset) -> Order:
     return order
 
 
-def _folder(learner: Learner, recipe: Recipe, given: Any, test: Any) -> Any:
+def _opened(learner: Learner, recipe: Recipe, given: Any, test: Any) -> Any:
     """The folder of the run, to be opened."""
-    from capsjax.training.checkpoints import Checkpoints
-    from capsjax.training.folder import opened
+    # Here: runs without one need no orbax.
+    from capsjax.training.folder import identity_of, opened
 
-    optimizer = learner.optimizer
-    built_in = {name: repr(each) for name, each in optimizer.given.items()}
-    own = ("batch_size", "seed", "initial_scale", "short_batch", "average", "guard")
-    identity = {
-        "graph": content_hash(learner.net.graph),
-        "optimizer": [optimizer.name, optimizer.document or code_of(optimizer.make)],
-        "settings": {**built_in, **dict(recipe.settings or {})},
-        "class weights": recipe.class_weights,
-        "augmentation": repr(learner.augment),
-        "data": digest([fingerprint(given), fingerprint(test)]),
-        "first parameters": _parameters_fingerprint(learner.net, recipe.params),
-        "device": jax.default_backend(),
-        **{name.replace("_", " "): getattr(recipe, name) for name in own},
-    }
-    policy = recipe.checkpoints or Checkpoints()
-    about = {"epochs": recipe.epochs, "steps": recipe.steps, **recipe.about}
-    return opened(
-        str(recipe.folder), learner.net, policy, identity, about, recipe.resume
-    )
-
-
-def _parameters_fingerprint(net: Network, params: Any) -> str:
-    if params is None:
-        return ""
-    named = flatten(net.named(params))
-    return fingerprint({show(name): np.asarray(array) for name, array in named})
-
-
-def check_lengths(graph: Any, **lengths: int | None) -> None:
-    """Raises `ValueError` where a number of epochs, steps or examples is no such."""
-    for name, value in lengths.items():
-        if value is None:
-            continue
-        if not isinstance(value, int | np.integer):
-            raise ValueError(f"{name} is {brief(value)}; expected a whole number")
-        if value < 1:
-            raise ValueError(f"{name} is {value}; expected at least 1")
-    require_loss(graph)
+    identity = identity_of(learner, recipe, given, test)
+    return opened(str(recipe.folder), learner.net, recipe, identity)

@@ -21,7 +21,7 @@ import numpy as np
 from capsjax.compiler.jit import jit
 from capsjax.compiler.parameters import flatten, show
 from capsjax.graph.errors import brief
-from capsjax.training.learner import Carry, Given, Learner
+from capsjax.training.learner import Carry, Given, Learner, all_finite
 
 if TYPE_CHECKING:
     from capsjax.training.run import Run
@@ -115,7 +115,7 @@ class Guard:
     in_a_row: int = 0
 
     def __post_init__(self) -> None:
-        self._finite = jit(_finite)
+        self._finite = jit(all_finite)
         self._copy = jit(lambda carry: jax.tree.map(jnp.copy, carry))
         self._kept: Carry = {}
         self._anchor: Carry = {}
@@ -130,7 +130,7 @@ class Guard:
 
     def sound(self, carry: Carry) -> bool:
         """Whether the loss and the parameters are finite."""
-        return bool(self._finite(carry["params"], carry["sums"]["loss"]))
+        return bool(self._finite((carry["params"], carry["sums"]["loss"])))
 
     def keep(self, carry: Carry, index: int) -> None:
         """Keeps a copy of what is sound, at a place in the epoch."""
@@ -155,11 +155,6 @@ class Guard:
     def copy(self, carry: Carry) -> Carry:
         """A copy, since steps donate what they are given."""
         return self._copy(carry)
-
-
-def _finite(params: Any, loss: jax.Array) -> jax.Array:
-    leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)]
-    return jnp.all(jnp.stack([jnp.isfinite(loss), *leaves]))
 
 
 def examine(

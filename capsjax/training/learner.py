@@ -47,6 +47,12 @@ def _is_number(value: Any) -> bool:
     return np.ndim(value) == 0 and any(jnp.issubdtype(dtype, kind) for kind in kinds)
 
 
+def all_finite(tree: Any) -> jax.Array:
+    """Whether every number of every array is finite."""
+    leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]
+    return jnp.all(jnp.stack(leaves))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Learner:
     """A network, what makes its optimizer, and what else a step does.

@@ -63,7 +63,7 @@ class Place:
 
 @dataclasses.dataclass
 class Stopped(Exception):
-    """The guard has given up; `carry` is what was sound."""
+    """The guard has given up; what the loop carries is sound."""
 
     fault: Fault
     why: str
@@ -88,7 +88,6 @@ class Loop:
         save: Keeps a checkpoint, `save(loop, measured)`.
         due: Whether a checkpoint is due, `due(steps, row)`.
         within: The steps that may be taken until a checkpoint must be kept.
-        history: Called with all rows after each.
         callbacks: Called with each row.
         ends: Whether the history so far is a reason to stop.
     """
@@ -107,7 +106,6 @@ class Loop:
     save: Callable[["Loop", bool], None] | None = None
     due: Callable[[int, Row | None], bool] = lambda steps, row: False
     within: Callable[[int], int] = lambda steps: 2**31 - 1
-    history: Callable[[list[Row]], None] = lambda rows: None
     callbacks: Sequence[Callable[[Row], None]] = ()
     ends: Callable[[list[Row]], bool] = lambda rows: False
 
@@ -207,7 +205,6 @@ class Loop:
         # A run that ended in mid-epoch and goes on has a row of that epoch already.
         kept = [each for each in self.place.rows if each["epoch"] != row["epoch"]]
         self.place.rows[:] = [*kept, row]
-        self.history(self.place.rows)
         for callback in self.callbacks:
             callback(dict(row))
         self.bar.show(row)

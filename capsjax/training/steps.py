@@ -44,7 +44,7 @@ class Steps:
     placement: Placement | None = None
 
     def __post_init__(self) -> None:
-        self._program = self.compiled(_program(self.learner, self.data.on_device))
+        self.program = self.compiled(_program(self.learner, self.data.on_device))
 
     def begin(self, order: np.ndarray, weights: np.ndarray | None) -> "Epoch":
         """An epoch.
@@ -61,23 +61,17 @@ class Epoch:
 
     def __init__(self, steps: Steps, order: np.ndarray, weights: np.ndarray | None):
         self.steps, self.order, self.weights = steps, order, weights
-        self._placed = (
-            jax.device_put((order, weights)) if steps.data.on_device else None
-        )
+        on_device = steps.data.on_device
+        self._placed = self._place((order, weights)) if on_device else None
         self._feed: Generator[Any] | None = None
         self._next = -1
 
     def advance(self, carry: Carry, start: int, stop: int) -> Carry:
         """Steps `start` to `stop`; donates the carry."""
-        program, numbers, data = (
-            self.steps._program,
-            self.steps.numbers,
-            self.steps.data,
-        )
+        program, numbers = self.steps.program, self.steps.numbers
         if self._placed is not None:
-            placed = self._placed
-            span = np.int32(start), np.int32(stop)
-            return program(carry, numbers, data.arrays, *placed, *span)
+            arrays, span = self.steps.data.arrays, (np.int32(start), np.int32(stop))
+            return program(carry, numbers, arrays, *self._placed, *span)
         if self._next != start:
             self.close()
             self._feed = self._feeds(start)

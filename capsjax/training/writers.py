@@ -1,7 +1,7 @@
 """Writers: where the rows of a history go while a network is trained.
 
 A writer is any callable `writer(row)` that takes a row of the history, a table of
-numbers by name; if it has `close()`, that is called at the end. Two are here:
+numbers by name: `cj.fit(..., callbacks=[writer])`. Two are here; `close()` ends them:
 
     cj.writers.csv("run.csv")            a file that grows line by line
     cj.writers.tensorboard("logs/run")   what TensorBoard shows
@@ -11,7 +11,7 @@ Another service is a function of one's own. Weights & Biases, say:
     import wandb
 
     with wandb.init(project="digits") as logged:
-        cj.fit(net, data, writers=[logged.log])
+        cj.fit(net, data, callbacks=[logged.log])
 
 Both are exact where a run goes on from an earlier step: what stands there of later
 ones, written before the run was broken off, is replaced.

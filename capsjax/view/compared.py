@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from capsjax.view.curves import PREFIX, style_panel
 from capsjax.view.labels import name_words
 from capsjax.view.picture import Picture
 
@@ -10,8 +11,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NO_METRIC = ("epoch", "step", "seconds")
-_PREFIX = "validation_"
-_INK, _GRID = "#1f2933", "#e4e7eb"
 _COLUMNS = 3
 
 
@@ -39,7 +38,7 @@ def compared_curves(histories: Mapping[str, "pd.DataFrame"]) -> Picture:
 
     tables = {name: own for name, own in histories.items() if "epoch" in own}
     metrics = dict.fromkeys(
-        str(column).removeprefix(_PREFIX)
+        str(column).removeprefix(PREFIX)
         for own in tables.values()
         for column in own.columns
         if column not in _NO_METRIC
@@ -70,12 +69,11 @@ def compared_curves(histories: Mapping[str, "pd.DataFrame"]) -> Picture:
 
 def _draw(axes: Any, tables: Mapping[str, Any], metric: str) -> dict[str, Any]:
     from matplotlib import colormaps
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     colors, lines = colormaps["tab10"], {}
     for number, (name, table) in enumerate(tables.items()):
         color = colors(number % 10)
-        held_out = _PREFIX + metric in table
+        held_out = PREFIX + metric in table
         marker = "o" if len(table) < 3 else None
         style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 3}
         if metric in table:
@@ -83,15 +81,6 @@ def _draw(axes: Any, tables: Mapping[str, Any], metric: str) -> dict[str, Any]:
             (line,) = axes.plot(table["epoch"], table[metric], **style, **dotted)
             lines[name] = line
         if held_out:
-            (lines[name],) = axes.plot(table["epoch"], table[_PREFIX + metric], **style)
-    title = metric.replace("_", " ")
-    style = {"color": _INK, "weight": "bold", "parse_math": False}
-    axes.set_title(title, loc="left", **style)
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if metric.endswith("accuracy"):
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.grid(color=_GRID)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+            (lines[name],) = axes.plot(table["epoch"], table[PREFIX + metric], **style)
+    style_panel(axes, metric)
     return lines

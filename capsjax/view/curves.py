@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NO_METRIC = ("epoch", "seconds")
-_PREFIX = "validation_"
+PREFIX = "validation_"
 _TRAINING, _VALIDATION = "#3a78b5", "#c27803"
 _INK, _GRID = "#1f2933", "#e4e7eb"
 
@@ -36,7 +36,7 @@ def learning_curves(history: "pd.DataFrame") -> Picture:
     from matplotlib.figure import Figure
 
     named = [str(column) for column in history.columns]
-    metrics = [c.removeprefix(_PREFIX) for c in named if c not in _NO_METRIC]
+    metrics = [c.removeprefix(PREFIX) for c in named if c not in _NO_METRIC]
     metrics = list(dict.fromkeys(metrics))
     if "epoch" not in named or not metrics:
         raise ValueError(
@@ -51,11 +51,9 @@ def learning_curves(history: "pd.DataFrame") -> Picture:
 
 
 def _draw_metric(axes, history: "pd.DataFrame", metric: str) -> None:
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
-
     kinds = (
         (metric, "training", _TRAINING),
-        (_PREFIX + metric, "validation", _VALIDATION),
+        (PREFIX + metric, "validation", _VALIDATION),
     )
     marker = "o" if len(history) < 3 else None
     for column, name, color in kinds:
@@ -63,6 +61,14 @@ def _draw_metric(axes, history: "pd.DataFrame", metric: str) -> None:
             values = history[column]
             label = f"{name}, last {_figure(metric, float(values.iloc[-1]))}"
             axes.plot(history["epoch"], values, color=color, label=label, marker=marker)
+    style_panel(axes, metric)
+    axes.legend(frameon=False)
+
+
+def style_panel(axes, metric: str) -> None:
+    """Titles, scales and lines of the panel of a metric over epochs."""
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
     title = metric.replace("_", " ")
     style = {"color": _INK, "weight": "bold", "parse_math": False}
     axes.set_title(title, loc="left", **style)
@@ -73,7 +79,6 @@ def _draw_metric(axes, history: "pd.DataFrame", metric: str) -> None:
     axes.grid(color=_GRID)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
 
 
 def _figure(metric: str, value: float) -> str:

@@ -1,4 +1,4 @@
-"""bind_split: where the arrays of a data set go, and what can not be known."""
+"""Routes by shape: where the arrays of a data set go, and what can not be known."""
 
 import re
 
@@ -7,14 +7,22 @@ import numpy as np
 import pytest
 
 import capsjax as cj
-from capsjax.training.binding import bind_split
+from capsjax.training.binding import apply_routes, routes_by_shape
 from capsjax.training.data import Data, Split
+from capsjax.training.data.spec import spec_of
 from capsjax.training.dataset import bind
 
 IMAGES = np.random.default_rng(0).random((12, 18, 18, 1)).astype(np.float32)
 LABELS = np.arange(12, dtype=np.int32) % 3
 LABELLED = Split(IMAGES, LABELS)
 ONE_HOT = np.eye(3, dtype=np.float32)[LABELS]
+
+
+def bind_split(net, given, what):
+    """The arrays of a data set by the names of a network."""
+    columns = {"inputs": given.inputs, "targets": given.targets}
+    specs = {name: spec_of(array) for name, array in columns.items()}
+    return apply_routes(routes_by_shape(net, specs, what), columns)
 
 
 def with_decoder(**options):

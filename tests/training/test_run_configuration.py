@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import capsjax as cj
 from bench.fuzz_documents import attempt, document, main
 from bench.mutated_runs import SOUND, TOML
-from capsjax.training.checkpoints import Checkpoints  # pyright: ignore
+from capsjax.training.checkpoints import Checkpoints
 from capsjax.training.configuration import (
     RunConfiguration,
     RunConfigurationError,

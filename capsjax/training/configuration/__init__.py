@@ -242,7 +242,7 @@ def _by_class(given: Any) -> Any:
 
 def _checkpoints(told: Mapping[str, Any]) -> Any:
     """The policy that a table of checkpoints declares."""
-    from capsjax.training.checkpoints import Checkpoints  # pyright: ignore
+    from capsjax.training.checkpoints import Checkpoints
 
     best, more = told.get("best"), told.get("maximize")
     more = bool(best and best.endswith("accuracy")) if more is None else more

@@ -97,7 +97,7 @@ def augmentation_faults(given: dict[str, Any], path: Path) -> Iterator[Problem]:
         place, found = (*path, misplaced[0]), f"unknown setting {misplaced[0]!r}"
         yield fault(place, found, "settings of the augmentation", MISPLACED)
         return
-    from capsjax.training.augment import augmentation_of  # pyright: ignore
+    from capsjax.training.augment import augmentation_of
 
     try:
         augmentation_of(given)
