@@ -8,47 +8,31 @@ one, with the same names, shapes and types. No other exception, no hang, no grow
 memory. Every one depends on `--seed` and its number alone: `--first NUMBER --count 1`.
 """
 
-import argparse
-import collections
 import json
 import os
 import random
-import resource
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 import optax
-import psutil
 
 import capsjax as cj
+from bench import fuzzing
+from bench.fuzzing import Hang, Outcome
 from bench.mutations import KEYS, MUTATIONS
 from capsjax.training.checkpoints import Checkpointer, Checkpoints, Saved, newest
 from capsjax.training.checkpoints.arrays import digest
 from capsjax.training.checkpoints.reading import CONTENT
 from capsjax.training.checkpoints.record import NAME, write_record
 
-LONGEST = 5.0
 MORE = {"epoch": 2, "order": [3, 1], "name": "ü"}
-
-
-class Hang(BaseException):
-    """A checkpoint took too long; no handler of `Exception` may swallow this."""
-
-
-class Outcome(NamedTuple):
-    """What became of one checkpoint."""
-
-    result: str
-    seconds: float
-    message: str
 
 
 def mutated(rng: random.Random, content: Path) -> None:
@@ -227,53 +211,30 @@ def sample(folder: Path) -> tuple[cj.Network, Any]:
     return net, carry
 
 
-def _on_alarm(*_: object) -> None:
-    raise Hang
-
-
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m bench.checkpoint_faults")
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--first", type=int, default=0, help="number of the first")
-    parser.add_argument("--show", action="store_true", help="print each outcome")
-    parser.add_argument("--most-mib", type=float, default=512, help="growth allowed")
-    options = parser.parse_args(arguments)
-    signal.signal(signal.SIGALRM, _on_alarm)
-    counts: collections.Counter[str] = collections.Counter()
-    slowest = (0.0, 0)
+    parser = fuzzing.options("python -m bench.checkpoint_faults", 10_000, 512)
     with tempfile.TemporaryDirectory() as place:
         net, carry = sample(Path(place) / "made")
         made = Path(place) / "made" / "checkpoints" / "000001" / CONTENT
         folder = Path(place) / "spoiled" / "checkpoints"
-        content = folder / "000001" / CONTENT
-        attempt(made.parent.parent, net, carry, MORE)  # what is allocated but once
-        before = psutil.Process().memory_info().rss
-        started = time.perf_counter()
-        for number in range(options.first, options.first + options.count):
+
+        def spoiled(rng: random.Random) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
-            shutil.copytree(made, content)
-            mutated(random.Random(f"{options.seed}/{number}"), content)
-            signal.setitimer(signal.ITIMER_REAL, 4 * LONGEST)
-            outcome = attempt(folder, net, carry, MORE)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            if outcome.seconds > LONGEST:
-                outcome = outcome._replace(result="other: hang")
-            counts[outcome.result] += 1
-            slowest = max(slowest, (outcome.seconds, number))
-            if options.show or outcome.result.startswith("other"):
-                print(f"{number}: {outcome.result} {outcome.message}", flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    grown = (peak - before) / 2**20
-    other = sum(n for result, n in counts.items() if result.startswith("other"))
-    print(
-        f"{options.count} checkpoints, seed {options.seed}, "
-        f"{time.perf_counter() - started:.0f} s: {counts['refused']} refused, "
-        f"{counts['equal']} equal, {counts['another']} sound with other content, "
-        f"{other} other; slowest {slowest[0]:.2f} s (number {slowest[1]}); peak memory "
-        f"{peak / 2**20:.0f} MiB, {grown:.0f} MiB above the start"
-    )
-    return int(other > 0 or grown > options.most_mib)
+            content = Path(shutil.copytree(made, folder / "000001" / CONTENT))
+            mutated(rng, content)
+            return folder
+
+        def attempted(folder: Path) -> Outcome:
+            return attempt(folder, net, carry, MORE)
+
+        attempted(made.parent.parent)  # what is allocated but once
+        results = {
+            "refused": "refused",
+            "equal": "equal",
+            "another": "sound with other content",
+        }
+        options = parser.parse_args(arguments)
+        return fuzzing.run(options, "checkpoints", results, spoiled, attempted)
 
 
 if __name__ == "__main__":
