@@ -10,7 +10,6 @@ from capsjax.normal import normal
 AS_USERS = {
     "xla_backend_optimization_level": 3,
     "xla_llvm_disable_expensive_passes": False,
-    "xla_cpu_parallel_codegen_split_count": 32,
 }
 """XLA's defaults, which tests otherwise do without."""
 
