@@ -140,14 +140,17 @@ def train(
     )
     identity = f"{cj.content_hash(graph)}, {digest(configuration.document)}"
 
+    recorder = Recorder(folder / "profile") if profile else None
+
     def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+        if recorder is not None:
+            return recorder.compiled(function)
         named = f"{function.__qualname__}, {identity}"
         return stored_jit(function, named, programs)
 
     arguments = configuration.arguments()
     if several:
         arguments.setdefault("mesh", {"data": -1})
-    recorder = Recorder(folder / "profile") if profile else None
     recipe = Recipe(
         **arguments,
         trace=recorder,

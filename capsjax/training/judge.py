@@ -83,7 +83,8 @@ def judge(
     Args:
         net: A run; or a network, with parameters.
         data: As for `cj.evaluate`: of a training and a test set, the test set.
-        params: Parameters; those of the run, if left out.
+        params: Parameters; `run.evaluated`, if left out: the moving average where one
+            was kept.
         state: State; that of the run, if left out, or of a network that has none.
         batch_size: Examples that are evaluated together.
 

@@ -42,6 +42,11 @@ class Run:
     average: Any = None
     faults: tuple[Any, ...] = ()
 
+    @property
+    def evaluated(self) -> Any:
+        """The parameters that validation measures: the average, where one was kept."""
+        return self.params if self.average is None else self.average
+
     def save(
         self, folder: str | os.PathLike[str], more: Mapping[str, bytes] | None = None
     ) -> Path:
