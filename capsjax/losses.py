@@ -42,6 +42,17 @@ from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import LOSSES, CapKind, LossKind, Registry, Shape
 
 
+__all__ = [
+    "Loss",
+    "binary_cross_entropy",
+    "cross_entropy",
+    "huber",
+    "margin",
+    "mean_squared_error",
+    "register_loss",
+    "sum_squared_error",
+]
+
 class Loss(LossKind):
     """Base of every loss."""
 
