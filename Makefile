@@ -62,7 +62,7 @@ documents: $(INSTALLED) ## Write the zoo's JSON documents into the package
 
 lock: $(INSTALLED) ## Take the newest versions into the lock files
 	$(BIN)/python -m pip install --quiet uv
-	$(COMPILE) --group test --group reference --output-file $(LOCK)
+	$(COMPILE) --group test --group docs --group reference --output-file $(LOCK)
 	$(COMPILE) --group zoo-reference --constraint $(LOCK) --no-annotate \
 	    | grep -vE '^(cuda|nvidia|triton)' >$(REFERENCE_LOCK)
 

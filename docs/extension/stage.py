@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from extension import api
+from extension import api, formats, records
 
 EXECUTED = "build/notebooks"
 """Where `make notebooks` leaves executed copies."""
@@ -28,9 +28,20 @@ def stage(root: Path, folder: Path) -> None:
         wanted[f"notebooks/{path.name}"] = (
             executed if executed.exists() else path
         ).read_bytes()
-    for name, text in api.pages().items():
+    readme = (root / "README.md").read_text("utf-8")
+    wanted["overview.md"] = _overview(readme).encode()
+    wanted["changelog.md"] = (root / "CHANGELOG.md").read_bytes()
+    for path in sorted((root / "notebooks/pictures").glob("*.svg")):
+        wanted[f"notebooks/pictures/{path.name}"] = path.read_bytes()
+    made = api.pages() | records.pages() | formats.pages()
+    for name, text in made.items():
         wanted[name] = text.encode()
     _write(folder, wanted)
+
+
+def _overview(readme: str) -> str:
+    """The README under another title, with its own links."""
+    return readme.replace("# capsjax\n", "# Overview\n", 1)
 
 
 def _moved(text: str) -> str:
