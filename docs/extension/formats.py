@@ -30,7 +30,7 @@ def pages() -> dict[str, str]:
             "Version 1, the first: TOML or JSON, read by `cj.load_sweep`.",
             _schema(Sweep),
         ),
-        "command-line.md": _commands(),
+        "formats/command-line.md": _commands(),
     }
 
 

@@ -29,8 +29,8 @@ def stage(root: Path, folder: Path) -> None:
             executed if executed.exists() else path
         ).read_bytes()
     readme = (root / "README.md").read_text("utf-8")
-    wanted["overview.md"] = _overview(readme).encode()
-    wanted["changelog.md"] = (root / "CHANGELOG.md").read_bytes()
+    wanted["about/overview.md"] = _overview(readme).encode()
+    wanted["about/changelog.md"] = (root / "CHANGELOG.md").read_bytes()
     for path in sorted((root / "notebooks/pictures").glob("*.svg")):
         wanted[f"notebooks/pictures/{path.name}"] = path.read_bytes()
     made = api.pages() | records.pages() | formats.pages()
@@ -41,7 +41,8 @@ def stage(root: Path, folder: Path) -> None:
 
 def _overview(readme: str) -> str:
     """The README under another title, with its own links."""
-    return readme.replace("# capsjax\n", "# Overview\n", 1)
+    text = readme.replace("](notebooks/", "](../notebooks/")
+    return text.replace("# capsjax\n", "# Overview\n", 1)
 
 
 def _moved(text: str) -> str:
