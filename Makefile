@@ -35,7 +35,7 @@ peers: $(REFERENCES) ## Install torch, too, for benchmarks beside it
 
 docs: $(INSTALLED) ## Build the documentation site into build/docs/html
 	@PYTHONPATH=docs:. $(BIN)/python -m extension build/docs/source
-	@PYTHONPATH=. $(BIN)/python -m sphinx -c docs -W --keep-going -q \
+	@PYTHONPATH=. $(BIN)/python -m sphinx -c docs -E -a -W --keep-going -q \
 	    build/docs/source build/docs/html
 	@echo "The site: build/docs/html/index.html"
 

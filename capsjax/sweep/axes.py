@@ -21,7 +21,6 @@ import numpy as np
 
 from capsjax.graph.errors import brief
 
-
 __all__ = [
     "Range",
     "When",

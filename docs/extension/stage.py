@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from extension import api, formats, records
+from extension import api, formats, lists, records
 
 EXECUTED = "build/notebooks"
 """Where `make notebooks` leaves executed copies."""
@@ -33,7 +33,7 @@ def stage(root: Path, folder: Path) -> None:
     wanted["about/changelog.md"] = (root / "CHANGELOG.md").read_bytes()
     for path in sorted((root / "notebooks/pictures").glob("*.svg")):
         wanted[f"notebooks/pictures/{path.name}"] = path.read_bytes()
-    made = api.pages() | records.pages() | formats.pages()
+    made = api.pages() | records.pages() | formats.pages() | lists.pages()
     for name, text in made.items():
         wanted[name] = text.encode()
     _write(folder, wanted)

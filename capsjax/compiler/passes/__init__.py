@@ -26,7 +26,6 @@ from capsjax.compiler.verify_passes import verify_kept
 from capsjax.graph.errors import brief
 from capsjax.graph.typed import TypedGraph
 
-
 __all__ = [
     "PIPELINE",
     "Pass",
@@ -42,6 +41,7 @@ __all__ = [
     "pair_losses",
     "simplify",
 ]
+
 
 class Pass(NamedTuple):
     """One pass of the pipeline: a function, and what it leaves alone.
