@@ -52,8 +52,8 @@ class _Iteration(NamedTuple):
 class Route(Cap):
     """Routing by agreement: votes [lower, upper, dimension] to [upper, dimension].
 
-    `Y = squash(sum over l of c_l U_l)`, `c = softmax(b)` over the upper capsules; `b` begins
-    as 0, and in each iteration grows by `<U_l, Y>`.
+    `Y = squash(sum over l of c_l U_l)`, `c = softmax(b)` over the upper capsules; `b`
+    begins as 0, and in each iteration grows by `<U_l, Y>`.
 
     Shapes:
         `U [lower, upper, dimension] -> Y [upper, dimension]`.
