@@ -11,7 +11,7 @@ REFERENCES := $(VENV)/.references
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train test test-reference bench peers lint format schema \
-    documents lock clean
+    documents docs lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,12 @@ bench: $(INSTALLED) ## Measure step time, compile time and memory against peers
 	$(BIN)/python -m bench
 
 peers: $(REFERENCES) ## Install torch, too, for benchmarks beside it
+
+docs: $(INSTALLED) ## Build the documentation site into build/docs/html
+	@PYTHONPATH=docs:. $(BIN)/python -m extension build/docs/source
+	@PYTHONPATH=. $(BIN)/python -m sphinx -c docs -E -a -W --keep-going -q \
+	    build/docs/source build/docs/html
+	@echo "The site: build/docs/html/index.html"
 
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check .
@@ -56,7 +62,7 @@ documents: $(INSTALLED) ## Write the zoo's JSON documents into the package
 
 lock: $(INSTALLED) ## Take the newest versions into the lock files
 	$(BIN)/python -m pip install --quiet uv
-	$(COMPILE) --group test --group reference --output-file $(LOCK)
+	$(COMPILE) --group test --group docs --group reference --output-file $(LOCK)
 	$(COMPILE) --group zoo-reference --constraint $(LOCK) --no-annotate \
 	    | grep -vE '^(cuda|nvidia|triton)' >$(REFERENCE_LOCK)
 
