@@ -10,8 +10,8 @@ DEPENDENCIES := $(VENV)/.dependencies
 REFERENCES := $(VENV)/.references
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-reference bench peers lint format schema \
-    documents lock clean
+.PHONY: help setup train test test-reference notebooks bench peers lint format \
+    schema documents lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,9 @@ test: lint ## Check style and types, then run the tests
 
 test-reference: $(REFERENCES) ## Compare with other frameworks (tests/reference)
 	$(BIN)/python -m pytest -n $(WORKERS) tests/reference
+
+notebooks: $(INSTALLED) ## Execute the notebooks; copies with outputs in build/notebooks
+	$(BIN)/python notebooks/execute.py
 
 bench: $(INSTALLED) ## Measure step time, compile time and memory against peers
 	$(BIN)/python -m bench
@@ -56,7 +59,8 @@ documents: $(INSTALLED) ## Write the zoo's JSON documents into the package
 
 lock: $(INSTALLED) ## Take the newest versions into the lock files
 	$(BIN)/python -m pip install --quiet uv
-	$(COMPILE) --group test --group reference --output-file $(LOCK)
+	$(COMPILE) --group test --group notebooks --group reference \
+	    --output-file $(LOCK)
 	$(COMPILE) --group zoo-reference --constraint $(LOCK) --no-annotate \
 	    | grep -vE '^(cuda|nvidia|triton)' >$(REFERENCE_LOCK)
 
