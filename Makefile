@@ -10,8 +10,8 @@ DEPENDENCIES := $(VENV)/.dependencies
 REFERENCES := $(VENV)/.references
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-reference bench peers lint format schema \
-    documents docs lock clean
+.PHONY: help setup train test test-deep test-reference notebooks docs bench peers \
+    lint format schema documents lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -25,8 +25,14 @@ train: $(INSTALLED) ## Train the small CapsNet on handwritten digits
 test: lint ## Check style and types, then run the tests
 	$(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/reference
 
+test-deep: $(INSTALLED) ## The same with ten times as many random graphs: an hour or two
+	CAPSJAX_EXAMPLES=10 $(BIN)/python -m pytest -n $(WORKERS) tests/compiler tests/backward
+
 test-reference: $(REFERENCES) ## Compare with other frameworks (tests/reference)
 	$(BIN)/python -m pytest -n $(WORKERS) tests/reference
+
+notebooks: $(INSTALLED) ## Execute the notebooks; copies with outputs in build/notebooks
+	$(BIN)/python notebooks/execute.py
 
 bench: $(INSTALLED) ## Measure step time, compile time and memory against peers
 	$(BIN)/python -m bench
@@ -62,7 +68,8 @@ documents: $(INSTALLED) ## Write the zoo's JSON documents into the package
 
 lock: $(INSTALLED) ## Take the newest versions into the lock files
 	$(BIN)/python -m pip install --quiet uv
-	$(COMPILE) --group test --group docs --group reference --output-file $(LOCK)
+	$(COMPILE) --group test --group notebooks --group docs --group reference \
+	    --output-file $(LOCK)
 	$(COMPILE) --group zoo-reference --constraint $(LOCK) --no-annotate \
 	    | grep -vE '^(cuda|nvidia|triton)' >$(REFERENCE_LOCK)
 
