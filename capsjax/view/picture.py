@@ -70,7 +70,8 @@ class Picture:
         return content.getvalue()
 
     def _repr_svg_(self) -> str:
-        return self.svg
+        # Pages of nbconvert cut off what is wider than they are.
+        return self.svg.replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)
 
     def __repr__(self) -> str:
         width, height = self.figure.get_size_inches()
