@@ -1,4 +1,4 @@
-"""Every plotting function draws into given axes, says which it drew, and has no twin."""
+"""Every plotting function draws into given axes, and says which it drew."""
 
 import inspect
 import re
@@ -32,7 +32,7 @@ def given() -> dict[str, tuple[Any, ...]]:
     net = network()
     params, state = net.init(jax.random.key(0))
     batch = {"x": jnp.ones((2, 4)), "y": jnp.arange(2)}
-    tracer = cj.trace(net, batch, every=1)
+    tracer = cj.trace(net, batch, every=1, histograms=True)
     for step in range(3):
         tracer(step, params, state)
     rows = [(1e-3, 1, 0.7), (1e-2, 1, 0.8), (1e-3, 2, 0.6), (1e-2, 2, 0.9)]
@@ -58,6 +58,8 @@ def given() -> dict[str, tuple[Any, ...]]:
         "compared_curves": (2, {"a": _HISTORY, "b": _HISTORY}),
         "diagnosis": (2, cj.diagnose(net, batch)),
         "heat_map": (1, swept, "rate", "depth"),
+        "histograms": (4, tracer),
+        "learning": (3, tracer, net),
         "learning_curves": (2, _HISTORY),
         "memory": (1, net, 8),
         "parallel": (1, swept),
