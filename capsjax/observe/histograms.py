@@ -1,4 +1,4 @@
-"""Histograms of sizes, with fixed bins: made where the arrays are, a few counts each."""
+"""Histograms of sizes, with fixed bins, made on the device where the arrays are."""
 
 import jax
 import jax.numpy as jnp

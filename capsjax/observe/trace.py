@@ -13,6 +13,7 @@ from capsjax.compiler import Network
 from capsjax.compiler.batch import require_loss
 from capsjax.compiler.jit import jit
 from capsjax.compiler.parameters import flatten
+from capsjax.displayed import Displayed
 from capsjax.observe.histograms import EDGES, histogram
 from capsjax.observe.measures import apart, length, sizes
 
@@ -43,7 +44,7 @@ class Measured:
     counts: jax.Array | None = None
 
 
-class Tracer:
+class Tracer(Displayed):
     """Measures a network now and then while it is trained; made by `cj.trace`.
 
     Attributes:

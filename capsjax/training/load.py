@@ -71,7 +71,8 @@ def load_run(folder: str | os.PathLike[str], net: Network | None = None) -> Run:
             "net= out, or compile this graph.json"
         )
     params = _parameters(net, folder / "parameters.safetensors")
-    return Run(net, params, _state(net, folder), history, configuration)
+    state = _state(net, folder)
+    return Run(net, params, state, history, configuration, folder=folder)
 
 
 def require_run(folder: Path) -> None:

@@ -89,7 +89,9 @@ def histograms(
 def _rows(table: "pd.DataFrame", quantity: str) -> dict[tuple[str, str], str]:
     """What a row stands for, and its name; of very many, some from first to last."""
     own = table[table["quantity"] == quantity]
-    keys = list(dict.fromkeys(zip(own["capsule"], own["source"], strict=True)))
+    order = {name: at for at, name in enumerate(dict.fromkeys(table["capsule"]))}
+    keys = dict.fromkeys(zip(own["capsule"], own["source"], strict=True))
+    keys = sorted(keys, key=lambda key: order[key[0]])
     if len(keys) > _MOST_ROWS:
         chosen = np.linspace(0, len(keys) - 1, _MOST_ROWS).round().astype(int)
         keys = [keys[number] for number in chosen]

@@ -126,10 +126,23 @@ def legend_beside(
         text.set_text(name)
 
 
-def color_bar(axes: "Axes", colors: Any, title: str, beside: Any = None) -> Any:
-    """What the colors of a panel, or of those it stands beside, mean."""
+def color_bar(
+    axes: "Axes",
+    colors: Any,
+    title: str,
+    beside: "Sequence[Axes] | None" = None,
+    inches: float = 0.0,
+    of: float = 1.0,
+) -> Any:
+    """What the colors of a panel mean, or of several.
+
+    It is as high as they are; or so many inches of theirs, from the top.
+    """
     sheet: Any = axes.figure
-    bar = sheet.colorbar(colors, ax=axes if beside is None else beside, aspect=30)
+    place: dict[str, Any] = {"aspect": 30}
+    if 0 < inches < of:
+        place = {"aspect": 18, "shrink": inches / of, "anchor": (0.0, 0.97)}
+    bar = sheet.colorbar(colors, ax=axes if beside is None else beside, **place)
     bar.set_label(title, color=INK)
     bar.outline.set_visible(False)
     bar.ax.tick_params(color=GRAY, labelcolor=INK, which="both")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from capsjax.compiler import Network
 from capsjax.compiler import compile as compile_graph
 from capsjax.compiler.outline import Copies, Item, count_words, held, relative
-from capsjax.compiler.plan import flops
+from capsjax.compiler.plan import copy_bytes, flops, residual_bytes
 from capsjax.graph import Graph
 from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import TypedCapsule, TypedEdge, TypedGroup
@@ -29,8 +29,9 @@ def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
 
     Returns:
         A rich table: `rich.print` shows it in a terminal, a notebook shows it by
-        itself. U and Y are shapes of one example; FLOPs are those of one forward pass
-        of one example.
+        itself. U and Y are shapes of one example; kept are the bytes that the backward
+        pass holds of the forward pass; FLOPs are those of one forward pass, both for
+        one example.
 
     Raises:
         GraphError: As for `cj.compile`.
@@ -69,22 +70,28 @@ def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
     table.add_column("function", overflow="fold")
     table.add_column("Y", style="cyan", no_wrap=True)
     table.add_column("parameters", f"{count:,}", justify="right", no_wrap=True)
+    kept, whole = kept_bytes(net)
+    table.add_column("kept", _short(whole), justify="right", no_wrap=True)
     work = _short(sum(map(flops, typed.unfolded)))
     table.add_column("FLOPs", work, justify="right", no_wrap=True)
     for name, shape in typed.inputs:
         what = "input, integers" if name in typed.integers else "input"
-        table.add_row(Text(name), what, "", "", _shape(shape))
-    rows = {capsule.name: capsule_cells(capsule) for capsule in typed.unfolded}
-    counts = {c.name: (c.parameter_count, flops(c)) for c in typed.unfolded}
+        own = _short(kept.get(name, 0))
+        table.add_row(*map(Text, (name, what, "", "", _shape(shape), "0", own, "0")))
+    rows = {c.name: capsule_cells(c, kept.get(c.name, 0)) for c in typed.unfolded}
+    counts = {
+        c.name: (c.parameter_count, kept.get(c.name, 0), flops(c))
+        for c in typed.unfolded
+    }
 
     def write(items: Iterable[Item], within: str, indent: str) -> None:
         for item in items:
             if isinstance(item, Copies):
                 own = [counts[name] for name in item.members]
-                parameters, work = map(sum, zip(*own, strict=True))
-                cells = f"{parameters:,}", _short(work)
+                parameters, held_bytes, work = map(sum, zip(*own, strict=True))
+                cells = f"{parameters:,}", _short(held_bytes), _short(work)
                 name = indent + item.title(within)
-                table.add_row(*map(Text, (name, item.block, "", "", "", *cells)))
+                table.add_row(*map(Text, (name, item.block, "", "", "", *cells))
                 write(item.inner, item.name, indent + "  ")
             else:
                 name, reads, *cells = rows[item]
@@ -95,11 +102,24 @@ def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
     write(held(typed, lambda name: rows[name][2:]), "", "")
     for name, (_, edge) in typed.shared.items():
         size = f"{math.prod(edge.weight_shape or ()):,}"
-        table.add_row(*map(Text, (name, "shared weight", "", "", "", size, "0")))
+        table.add_row(*map(Text, (name, "shared weight", "", "", "", size, "0", "0"))
     return table
 
 
-def capsule_cells(capsule: TypedCapsule | TypedGroup) -> tuple[str, ...]:
+def kept_bytes(net: Network) -> tuple[dict[str, int], int]:
+    """Bytes kept per example for the backward pass, by capsule, and in all."""
+    typed, plan = net.program.typed, net.program.plan
+    found = residual_bytes(typed, plan)
+    whole = sum(found.values())
+    for run in typed.runs:
+        own = copy_bytes(run, plan.runs[run.name])
+        for names in run.copies:
+            for capsule, name in zip(run.body.capsules, names, strict=True):
+                found[name] = own.get(capsule.name, 0)
+    return found, whole
+
+
+def capsule_cells(capsule: TypedCapsule | TypedGroup, kept: int) -> tuple[str, ...]:
     if isinstance(capsule, TypedGroup):
         edges = f"{len(capsule.edge_sources):,} edges: {capsule.weighting.kind}"
         bias = "" if capsule.bias_shape is None else " + bias"
@@ -111,6 +131,7 @@ def capsule_cells(capsule: TypedCapsule | TypedGroup) -> tuple[str, ...]:
             labels.caps_words(capsule),
             shape,
             f"{capsule.parameter_count:,}",
+            _short(kept),
             _short(flops(capsule)),
         )
     reads = "\n".join(map(_edge, capsule.edges)) or "learned"
@@ -124,6 +145,7 @@ def capsule_cells(capsule: TypedCapsule | TypedGroup) -> tuple[str, ...]:
         labels.words(capsule.cap),
         _shape(capsule.output),
         f"{capsule.parameter_count:,}",
+        _short(kept),
         _short(flops(capsule)),
     )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _HIGH, _LABEL, _NAME = 0.26, 0.08, 8.0
+_TIGHT = 0.55  # distances along, against those between boxes with labels
 _LEAST_DECADES = 4
 _MOST_DECADES = 12
 
@@ -63,7 +64,9 @@ def frames(net: Network, table: "pd.DataFrame", expand: Any) -> Frames:
     sizes = [(text_width(name_words(n), _NAME) + 0.2, _HIGH) for n in names]
     ends = list(lines)
     layout = layered(
-        [(high, wide) for wide, high in sizes], ends, [(_LABEL, _LABEL)] * len(ends)
+        [(high / _TIGHT, wide) for wide, high in sizes],
+        ends,
+        [(_LABEL, _LABEL)] * len(ends),
     )
     steps, delta = _by_step(table, "delta", ("capsule",))
     _, weight = _by_step(table, "dW", ("capsule", "source"))
@@ -74,11 +77,11 @@ def frames(net: Network, table: "pd.DataFrame", expand: Any) -> Frames:
     gradients = [_middle(weight, keys, len(steps)) for keys in lines.values()]
     return Frames(
         names,
-        [(across, along) for along, across in layout.vertices],
+        [(across, _TIGHT * along) for along, across in layout.vertices],
         sizes,
         ends,
-        [[(across, along) for along, across in path] for path in layout.paths],
-        (layout.size[1], layout.size[0]),
+        [[(across, _TIGHT * along) for along, across in p] for p in layout.paths],
+        (layout.size[1], _TIGHT * layout.size[0]),
         steps,
         np.array(signals).T.reshape(len(steps), len(names)),
         np.array(gradients).T.reshape(len(steps), len(ends)),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIGNALS, GRADIENTS = "viridis", "plasma"
+_TITLES = "|dL/dW|", "|delta|, of one example"
 _MOST_BOXES = 250
 _LEAST, _MOST = 0.8, 5.0
 _MARGIN = 0.15
@@ -112,15 +113,13 @@ def learning(
         )
     shown = _shown(found.steps, steps)
     wide, high = found.size[0] + 2 * _MARGIN, found.size[1] + 2 * _MARGIN
-    size = (max(wide, 1.2) * len(shown) + 2.2, max(high, 2.4) + 0.4)
+    size = (max(wide, 1.2) * len(shown) + 2.0, max(high, 2.4) + 0.4)
     drawn = panels(size, ax, len(shown), len(shown))
     colors = _mapping(found.signals, SIGNALS), _mapping(found.gradients, GRADIENTS)
     for axes, place in zip(drawn, shown, strict=True):
         _draw(axes, found, place, *colors)
-    for mapping, title in zip(
-        colors, ("|delta|, of one example", "|dL/dW|"), strict=True
-    ):
-        bar = color_bar(drawn[-1], mapping, title, beside=drawn)
+    for mapping, title in zip(reversed(colors), _TITLES, strict=True):
+        bar = color_bar(drawn[-1], mapping, title, drawn, inches=2.6, of=size[1])
         bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         bar.ax.minorticks_off()
     made = finish(drawn, ax)

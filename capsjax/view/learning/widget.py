@@ -8,6 +8,9 @@ import numpy as np
 from capsjax.view.labels import name_words
 from capsjax.view.learning.frames import Frames, span
 
+_VISIBLE = 0.25
+"""Where the colors of lines begin: darker ones can't be seen on dark pages."""
+
 
 def widget(found: Frames) -> Any:
     """The widget of a graph over steps; all it needs goes to the browser at once."""
@@ -34,9 +37,9 @@ def plain(found: Frames) -> dict[str, Any]:
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    def scale(name: str, values: np.ndarray) -> dict[str, Any]:
+    def scale(name: str, values: np.ndarray, first: float = 0.0) -> dict[str, Any]:
         low, high = np.log10(span(values))
-        shades = [to_hex(colormaps[name](i / 31)) for i in range(32)]
+        shades = [to_hex(colormaps[name](own)) for own in np.linspace(first, 1, 32)]
         return {"low": float(low), "high": float(high), "shades": shades}
 
     return {
@@ -52,7 +55,7 @@ def plain(found: Frames) -> dict[str, Any]:
         "signals": _logs(found.signals),
         "gradients": _logs(found.gradients),
         "signalScale": scale("viridis", found.signals),
-        "gradientScale": scale("plasma", found.gradients),
+        "gradientScale": scale("plasma", found.gradients, _VISIBLE),
     }
 
 
