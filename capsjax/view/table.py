@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
+def summary(
+    graph: Graph | Model | NeuralNetwork | Network, *, narrow: bool = False
+) -> "Table":
     """A table of a graph's capsules: kinds, shapes, parameters and work.
 
     Args:
         graph: A declaration, of capsules or of neurons; or a compiled network.
+        narrow: Whether functions stand below what is read, and Y below U, for 80
+            columns.
 
     Returns:
         A rich table: `rich.print` shows it in a terminal, a notebook shows it by
@@ -65,19 +69,24 @@ def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
     table.add_column(
         "capsule", "total", style="bold", overflow="fold", min_width=narrow
     )
-    table.add_column("reads", overflow="fold")
-    table.add_column("U", style="cyan", no_wrap=True)
-    table.add_column("function", overflow="fold")
-    table.add_column("Y", style="cyan", no_wrap=True)
+    heads = ("reads, function", "U, Y") if narrow else ("reads", "U", "function", "Y")
+    for head in heads:
+        shape = head[0] in "UY"
+        style = "cyan" if shape else None
+        table.add_column(head, style=style, no_wrap=shape, overflow="fold")
     table.add_column("parameters", f"{count:,}", justify="right", no_wrap=True)
     kept, whole = kept_bytes(net)
     table.add_column("kept", _short(whole), justify="right", no_wrap=True)
     work = _short(sum(map(flops, typed.unfolded)))
     table.add_column("FLOPs", work, justify="right", no_wrap=True)
+
+    def add(cells: tuple[str, ...]) -> None:
+        table.add_row(*map(Text, _stacked(cells) if narrow else cells))
+
     for name, shape in typed.inputs:
         what = "input, integers" if name in typed.integers else "input"
         own = _short(kept.get(name, 0))
-        table.add_row(*map(Text, (name, what, "", "", _shape(shape), "0", own, "0")))
+        add((name, what, "", "", _shape(shape), "0", own, "0"))
     rows = {c.name: capsule_cells(c, kept.get(c.name, 0)) for c in typed.unfolded}
     counts = {
         c.name: (c.parameter_count, kept.get(c.name, 0), flops(c))
@@ -91,19 +100,27 @@ def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
                 parameters, held_bytes, work = map(sum, zip(*own, strict=True))
                 cells = f"{parameters:,}", _short(held_bytes), _short(work)
                 name = indent + item.title(within)
-                table.add_row(*map(Text, (name, item.block, "", "", "", *cells))
+                add((name, item.block, "", "", "", *cells))
                 write(item.inner, item.name, indent + "  ")
             else:
                 name, reads, *cells = rows[item]
                 name = indent + relative(name, within)
                 reads = reads.replace(f"{within}/", "") if within else reads
-                table.add_row(*map(Text, (name, reads, *cells)))
+                add((name, reads, *cells))
 
     write(held(typed, lambda name: rows[name][2:]), "", "")
     for name, (_, edge) in typed.shared.items():
         size = f"{math.prod(edge.weight_shape or ()):,}"
-        table.add_row(*map(Text, (name, "shared weight", "", "", "", size, "0", "0"))
+        add((name, "shared weight", "", "", "", size, "0", "0"))
     return table
+
+
+def _stacked(cells: tuple[str, ...]) -> tuple[str, ...]:
+    """The function below what is read, and Y below U, where they say more."""
+    name, reads, u, function, y, *figures = cells
+    reads = "\n".join(x for x in (reads, function) if x and x != "identity")
+    shapes = "\n".join(dict.fromkeys(x for x in (u, y) if x))
+    return name, reads, shapes, *figures
 
 
 def kept_bytes(net: Network) -> tuple[dict[str, int], int]:
@@ -119,7 +136,7 @@ def kept_bytes(net: Network) -> tuple[dict[str, int], int]:
     return found, whole
 
 
-def capsule_cells(capsule: TypedCapsule | TypedGroup, kept: int) -> tuple[str, ...]:
+def capsule_cells(capsule: TypedCapsule | TypedGroup, kept: int = 0) -> tuple[str, ...]:
     if isinstance(capsule, TypedGroup):
         edges = f"{len(capsule.edge_sources):,} edges: {capsule.weighting.kind}"
         bias = "" if capsule.bias_shape is None else " + bias"

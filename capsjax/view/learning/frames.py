@@ -63,11 +63,8 @@ def frames(net: Network, table: "pd.DataFrame", expand: Any) -> Frames:
             lines.setdefault((begin, end), []).append(key)
     sizes = [(text_width(name_words(n), _NAME) + 0.2, _HIGH) for n in names]
     ends = list(lines)
-    layout = layered(
-        [(high / _TIGHT, wide) for wide, high in sizes],
-        ends,
-        [(_LABEL, _LABEL)] * len(ends),
-    )
+    turned = [(high / _TIGHT, wide) for wide, high in sizes]
+    layout = layered(turned, ends, [(_LABEL, _LABEL)] * len(ends))
     steps, delta = _by_step(table, "delta", ("capsule",))
     _, weight = _by_step(table, "dW", ("capsule", "source"))
     members: dict[str, list[str]] = {}
