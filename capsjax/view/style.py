@@ -154,7 +154,7 @@ def steps_axis(axes: "Axes", name: str = "step") -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel(name)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
 
 
 def lines_of(named: Mapping[str, Any]) -> list[tuple[Any, str]]:
