@@ -1,8 +1,10 @@
 """A picture: a figure that shows itself in notebooks and saves itself as a file."""
 
 import dataclasses
+import functools
 import io
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_FORMATS = ("svg", "png", "pdf")
 _DPI = 200
 
 
@@ -64,15 +65,10 @@ class Picture:
             ValueError: The ending is another one.
             OSError: The file can't be written.
         """
-        path = Path(path)
-        format = path.suffix.lower().removeprefix(".")
-        if format not in _FORMATS:
-            raise ValueError(
-                f"{path}: found the ending {path.suffix!r}; expected .svg, .png or .pdf"
-            )
-        content = self.svg.encode() if format == "svg" else self._render(format)
-        write_atomically(path, content)
-        return path
+        formats: dict[str, Callable[[], bytes]]
+        formats = {"svg": lambda: self.svg.encode()}
+        formats |= {f: functools.partial(self._render, f) for f in ("png", "pdf")}
+        return save(Path(path), formats)
 
     def _render(self, format: str) -> bytes:
         import matplotlib
@@ -91,3 +87,27 @@ class Picture:
     def __repr__(self) -> str:
         width, height = self.figure.get_size_inches()
         return f"<picture of {width:.1f} x {height:.1f} inches>"
+
+
+def save(path: Path, formats: Mapping[str, Callable[[], bytes]]) -> Path:
+    """Writes a picture in the format that the ending of its path says.
+
+    Args:
+        path: An existing file is replaced.
+        formats: What makes the content, by ending.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: The ending is another one.
+    """
+    format = path.suffix.lower().removeprefix(".")
+    if format not in formats:
+        *first, last = (f".{name}" for name in formats)
+        raise ValueError(
+            f"{path}: found the ending {path.suffix!r}; expected "
+            f"{', '.join(first)} or {last}"
+        )
+    write_atomically(path, formats[format]())
+    return path
