@@ -79,6 +79,7 @@ def load_run(folder: str | os.PathLike[str], net: Network | None = None) -> Run:
         history=history,
         configuration=configuration,
         average=_parameters(net, average) if average.is_file() else None,
+        folder=folder,
     )
 
 

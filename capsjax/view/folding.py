@@ -1,7 +1,8 @@
 """Which capsules a drawing shows by themselves, and which in the box of their block."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable
 
 from capsjax.compiler.outline import Copies, Item, held
 from capsjax.graph import Use
@@ -17,13 +18,24 @@ class Folded:
     Attributes:
         box_of: The box of every capsule; its own name if it is shown by itself.
         blocks: Boxes that stand for uses of blocks, by name.
+        frames: Open uses of blocks, by name, outer ones first.
+        within: The frame around each box and each frame; "" for none.
     """
 
     box_of: dict[str, str]
     blocks: dict[str, Copies]
+    frames: dict[str, Use]
+    within: dict[str, str]
+
+    def around(self, name: str) -> tuple[str, ...]:
+        """A box or frame with the frames around it, from the outermost."""
+        chain = [name]
+        while self.within.get(chain[-1]):
+            chain.append(self.within[chain[-1]])
+        return tuple(reversed(chain))
 
 
-def fold(typed: TypedGraph, expand: bool | Sequence[str]) -> Folded:
+def fold(typed: TypedGraph, expand: bool | Iterable[str]) -> Folded:
     """Puts the capsules of blocks into one box each, equal ones in a row into one.
 
     Args:
@@ -46,16 +58,19 @@ def fold(typed: TypedGraph, expand: bool | Sequence[str]) -> Folded:
         capsule = capsules[name]
         return capsule.parameter_count, capsule.shapes
 
-    found = Folded({}, {})
+    found = Folded({}, {}, {}, {})
 
-    def show(items: Iterable[Item]) -> None:
+    def show(items: Iterable[Item], frame: str) -> None:
         for item in items:
             if isinstance(item, str):
                 found.box_of[item] = item
+                found.within[item] = frame
                 continue
             for part in _parts(item, opened, reads):
+                found.within[part.name] = frame
                 if part.name in opened:
-                    show(_inner(part, item))
+                    found.frames[part.name] = part.uses[0]
+                    show(_inner(part, item), part.name)
                 else:
                     found.blocks[part.name] = part
                     found.box_of.update(dict.fromkeys(part.members, part.name))
@@ -66,18 +81,35 @@ def fold(typed: TypedGraph, expand: bool | Sequence[str]) -> Folded:
             return item.inner
         return tuple(_renamed(each, item.name, part.name) for each in item.inner)
 
-    show(held(typed, figures))
-    links = {
-        name: set() for name in [*(n for n, _ in typed.inputs), *found.box_of.values()]
-    }
+    show(held(typed, figures), "")
+    if _circular(typed, found, reads):
+        return Folded({name: name for name in capsules}, {}, {}, {})
+    return found
+
+
+def _circular(typed: TypedGraph, folded: Folded, reads: dict[str, set[str]]) -> bool:
+    """Whether a box or frame would read itself by way of others."""
+    links: dict[str, dict[str, set[str]]] = {}
+    producer = {made: each.name for each in typed.unfolded for made in each.made}
     for name, read in reads.items():
         for source in read:
-            box = found.box_of.get(source, source)
-            if box != found.box_of[name]:
-                links[found.box_of[name]].add(box)
-    if topological_order({name: tuple(read) for name, read in links.items()})[1]:
-        return Folded({name: name for name in capsules}, {})  # a box reads itself
-    return found
+            source = producer.get(source, source)
+            a = folded.around(folded.box_of.get(source, source))
+            b = folded.around(folded.box_of[name])
+            if a == b:
+                continue
+            level = common(a, b)
+            read_by = links.setdefault(level[-1] if level else "", {})
+            read_by.setdefault(a[len(level)], set())
+            read_by.setdefault(b[len(level)], set()).add(a[len(level)])
+    graphs = ({k: tuple(v) for k, v in each.items()} for each in links.values())
+    return any(topological_order(graph)[1] for graph in graphs)
+
+
+def common(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
+    """The frames around both of two boxes, given as `Folded.around` does."""
+    both = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False))
+    return tuple(first for first, _ in both)
 
 
 def _parts(item: Copies, opened: set[str], reads: dict[str, set[str]]) -> list[Copies]:

@@ -12,20 +12,20 @@ import dataclasses
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 Point = tuple[float, float]
 Size = tuple[float, float]
 
-_NARROW, _WIDE, _SLOPE = 0.26, 1.0, 0.22
-_ACROSS_GAP = 0.26
+_NARROW, _WIDE, _SLOPE = 18.7, 72.0, 0.22
+_ACROSS_GAP = 18.7
 _UNIT = 1000.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Positions in inches, the first layer at 0, as (along, across).
+    """Positions in points, the first layer at 0, as (along, across).
 
     Attributes:
         vertices: Centers of the capsules, in the order given.
@@ -43,27 +43,31 @@ class Layout:
 
 
 def layered(
-    vertices: Sequence[Size], edges: Sequence[tuple[int, int]], labels: Sequence[Size]
+    vertices: Sequence[Size],
+    edges: Sequence[tuple[int, int]],
+    labels: Sequence[Size],
+    wide: Collection[int] = (),
 ) -> Layout:
     """Lays out a directed acyclic graph in layers.
 
     Args:
-        vertices: Size of each capsule, (along, across), in inches.
+        vertices: Size of each capsule, (along, across), in points.
         edges: Source and target of each edge, as indices of vertices.
         labels: Size of each edge's label; (0, 0) for none.
+        wide: Vertices, as indices, that may be far larger than others across: frames.
 
     Returns:
         The layout.
 
     Example:
-        >>> layout = layered([(1, 1), (1, 1)], [(0, 1)], [(0.5, 0.2)])
-        >>> [round(along, 2) for along, _ in layout.vertices]
-        [0.5, 2.52]
+        >>> layout = layered([(70, 70), (70, 70)], [(0, 1)], [(36, 14)])
+        >>> [round(along) for along, _ in layout.vertices]
+        [35, 178]
     """
     sizes = [*vertices, *labels]
     if not edges:
         return _stacked(vertices)
-    layer, across, chains = _sugiyama(len(vertices), edges, sizes)
+    layer, across, chains = _sugiyama(len(vertices), edges, sizes, wide)
     extents = defaultdict(float)
     for i, size in enumerate(sizes):
         extents[layer[i]] = max(extents[layer[i]], size[0])
@@ -101,7 +105,10 @@ def _stacked(vertices: Sequence[Size]) -> Layout:
 
 
 def _sugiyama(
-    count: int, edges: Sequence[tuple[int, int]], sizes: Sequence[Size]
+    count: int,
+    edges: Sequence[tuple[int, int]],
+    sizes: Sequence[Size],
+    wide: Collection[int],
 ) -> tuple[dict[int, int], dict[int, float], list[list[int]]]:
     """Layer and position across of each vertex; for each edge the vertices it passes.
 
@@ -111,12 +118,14 @@ def _sugiyama(
     halves = []
     for k, (source, target) in enumerate(edges):
         halves += [(source, count + k), (count + k, target)]
-    spacing = max(size[1] for size in sizes) + _ACROSS_GAP
+    usual = [size[1] for i, size in enumerate(sizes) if i not in wide]
+    spacing = max(usual, default=0.0) + _ACROSS_GAP
     positions, links = _clearest(halves)
     heights = sorted({place[1] for _, place in positions}, reverse=True)
     rank = {height: i for i, height in enumerate(heights)}
     layer = {int(i): rank[place[1]] for i, place in positions}
     across = {int(i): place[0] / _UNIT * spacing for i, place in positions}
+    across = _stretched(across, {i: sizes[i][1] + _ACROSS_GAP - spacing for i in wide})
     start = min(across[i] - size[1] / 2 for i, size in enumerate(sizes))
     start = min(start, *across.values())
     across = {i: place - start for i, place in across.items()}
@@ -127,6 +136,26 @@ def _sugiyama(
         for k, (source, target) in enumerate(edges)
     ]
     return layer, across, whole
+
+
+def _stretched(across: dict[int, float], excess: dict[int, float]) -> dict[int, float]:
+    """Makes room for what is wider than the distance of vertices.
+
+    All that lies on one side of it is moved by half of the excess. So straight lines
+    stay straight, and the order stays.
+    """
+    room: dict[float, float] = {}
+    for i, more in excess.items():
+        room[across[i]] = max(more, room.get(across[i], 0.0))
+    if not room:
+        return across
+    moved = {}
+    for i, place in across.items():
+        moved[i] = place + sum(
+            math.copysign(more / 2, place - at) if place != at else 0.0
+            for at, more in room.items()
+        )
+    return moved
 
 
 def _clearest(edges: Sequence[tuple[int, int]]) -> tuple[Any, Any]:
