@@ -2,6 +2,7 @@
 
     cj.view.summary(graph)          a table for the terminal or the notebook
     cj.view.draw(graph)             a drawing in the manner of the paper
+    cj.view.explore(graph)          the same in a notebook, to walk through
     cj.view.learning_curves(table)  loss and metrics over epochs
     cj.view.report(run, data)       all of a run as one HTML page
     cj.view.compared_curves(tables) the same metrics of several runs
@@ -19,7 +20,8 @@
     cj.view.figure(6)               what Figures 3 to 8 of the paper illustrate
 
 Pictures are made without a display and without matplotlib's global state; they show
-themselves in notebooks and are saved by `.save("picture.svg")` or `.png`.
+themselves in notebooks and are saved by `.save("picture.svg")` or `.png`; drawings of
+graphs as `.pdf` and `.tex`, too.
 """
 
 from capsjax.view.compared import compared_curves
@@ -30,13 +32,16 @@ from capsjax.view.drawing import draw
 from capsjax.view.memory import memory
 from capsjax.view.neural import draw_network, draw_networks
 from capsjax.view.neural_figures import figure
+from capsjax.view.painting import Drawing
 from capsjax.view.picture import Picture
 from capsjax.view.report import Report, report
 from capsjax.view.sweep import heat_map, parallel, response, sweep_curves
 from capsjax.view.table import summary
 from capsjax.view.trace import trace
+from capsjax.view.widget import explore
 
 __all__ = [
+    "Drawing",
     "Picture",
     "Report",
     "compared_curves",
@@ -44,6 +49,7 @@ __all__ = [
     "draw",
     "draw_network",
     "draw_networks",
+    "explore",
     "figure",
     "heat_map",
     "learning_curves",
