@@ -10,7 +10,7 @@ DEPENDENCIES := $(VENV)/.dependencies
 REFERENCES := $(VENV)/.references
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-reference bench peers lint format schema \
+.PHONY: help setup train test test-reference test-browser bench peers lint format schema \
     documents lock clean
 
 help: ## Print this list
@@ -23,10 +23,15 @@ train: $(INSTALLED) ## Train the small CapsNet on handwritten digits
 
 # pytest comes last, so that its closing line is the last thing printed.
 test: lint ## Check style and types, then run the tests
-	$(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/reference
+	$(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/reference \
+	    --ignore=tests/browser
 
 test-reference: $(REFERENCES) ## Compare with other frameworks (tests/reference)
 	$(BIN)/python -m pytest -n $(WORKERS) tests/reference
+
+test-browser: $(INSTALLED) ## Drive the widget in JupyterLab (needs chromium)
+	$(BIN)/python -m pip install --quiet --group browser
+	$(BIN)/python -m pytest tests/browser
 
 bench: $(INSTALLED) ## Measure step time, compile time and memory against peers
 	$(BIN)/python -m bench
