@@ -120,10 +120,11 @@ function render({ model, el }) {
   }
 
   function facts(parent, box) {
-    const list = element("dl", "capsjax-facts", parent);
+    // Of plain parts: pages have styles of their own for lists and tables.
+    const list = element("div", "capsjax-facts", parent);
     for (const [term, value] of box.facts) {
-      element("dt", "", list, term);
-      element("dd", "", list, value);
+      element("div", "capsjax-term", list, term);
+      element("div", "capsjax-value", list, value);
     }
   }
 
@@ -192,6 +193,8 @@ function render({ model, el }) {
           (now[0] + now[2] - keep.corners[0] - keep.corners[2]) / 2,
           now[1] - keep.corners[1],
         );
+        const seen = now[2] > view.x && now[0] < view.x + view.width;
+        if (!seen || now[3] < view.y || now[1] > view.y + view.height) reveal(index);
         group(index).focus({ preventScroll: true });
         choose(index);
       }
