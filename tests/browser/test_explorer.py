@@ -1,5 +1,6 @@
 """A real JupyterLab in a real browser: a graph is shown, opened, clicked and read."""
 
+import base64
 import importlib.util
 import json
 import os
@@ -153,8 +154,10 @@ def test_exported_page_shows_the_drawing(tmp_path, browser):
     page = browser.new_page(viewport={"width": 1500, "height": 900})
     page.route("http*://**", lambda route: route.abort())
     page.goto(f"file://{path.with_suffix('.html')}")
-    drawing = page.locator(".jp-OutputArea-output svg")
+    drawing = page.locator(".jp-RenderedSVG img")
     drawing.wait_for(timeout=20_000)
-    assert "stage1" in drawing.text_content()
+    assert drawing.evaluate("image => image.naturalWidth") > 1000
+    source = (drawing.get_attribute("src") or "").split("base64,")[1]
+    assert b">stage1<" in base64.b64decode(source)
     picture(page, "exported")
     page.close()

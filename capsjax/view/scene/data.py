@@ -221,6 +221,8 @@ def curved(points: Sequence[Point], down: bool) -> Path:
         if a == b:
             continue
         if i % 2 or a[0 if down else 1] == b[0 if down else 1]:
+            if len(path) > 1 and len(path[-1]) == 1:
+                path.pop()  # straight on
             path.append((b,))
         elif down:
             middle = (a[1] + b[1]) / 2
