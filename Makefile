@@ -10,8 +10,8 @@ DEPENDENCIES := $(VENV)/.dependencies
 REFERENCES := $(VENV)/.references
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-deep test-reference notebooks docs bench peers \
-    lint format schema documents lock clean
+.PHONY: help setup train test test-deep test-reference test-browser notebooks docs \
+    bench peers lint format schema documents lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -23,13 +23,18 @@ train: $(INSTALLED) ## Train the small CapsNet on handwritten digits
 
 # pytest comes last, so that its closing line is the last thing printed.
 test: lint ## Check style and types, then run the tests
-	$(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/reference
+	$(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/reference \
+	    --ignore=tests/browser
 
 test-deep: $(INSTALLED) ## The same with ten times as many random graphs: an hour or two
 	CAPSJAX_EXAMPLES=10 $(BIN)/python -m pytest -n $(WORKERS) tests/compiler tests/backward
 
 test-reference: $(REFERENCES) ## Compare with other frameworks (tests/reference)
 	$(BIN)/python -m pytest -n $(WORKERS) tests/reference
+
+test-browser: $(INSTALLED) ## Drive the widget in JupyterLab (needs chromium)
+	$(BIN)/python -m pip install --quiet --group browser
+	$(BIN)/python -m pytest tests/browser
 
 notebooks: $(INSTALLED) ## Execute the notebooks; copies with outputs in build/notebooks
 	$(BIN)/python notebooks/execute.py

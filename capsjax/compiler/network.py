@@ -31,6 +31,7 @@ from capsjax.compiler.state import (
 )
 from capsjax.graph.errors import brief, listing, nearest
 from capsjax.graph.kinds import Shape
+from capsjax.graph.shown import Shown
 from capsjax.graph.traced import bind
 from capsjax.graph.typed import TypedGraph, TypedGroup
 
@@ -68,7 +69,7 @@ class CapsuleShapes(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Network:
+class Network(Shown):
     """A compiled graph: pure functions of parameters, state and arrays by name.
 
     Made by `cj.compile`. Every method is safe under `jit`, `vmap`, `grad` and

@@ -23,6 +23,7 @@ from capsjax.graph.kinds import (
     Shape,
     WeightingKind,
 )
+from capsjax.graph.shown import Shown
 
 Bias = Literal["full", "channel"] | None
 
@@ -100,7 +101,7 @@ def sinks(capsules: tuple[Capsule, ...]) -> list[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Graph:
+class Graph(Shown):
     """A connected acyclic graph of capsules; made by `capsjax.graph` and `load`.
 
     Attributes:

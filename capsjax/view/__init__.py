@@ -2,6 +2,7 @@
 
     cj.view.summary(graph)          a table for the terminal or the notebook
     cj.view.draw(graph)             a drawing in the manner of the paper
+    cj.view.explore(graph)          the same in a notebook, to walk through
     cj.view.learning_curves(table)  loss and metrics over epochs
     cj.view.report(run, data)       all of a run as one HTML page
     cj.view.compared_curves(tables) the same metrics of several runs
@@ -25,8 +26,8 @@ Every function that draws returns a `Picture`: `.axes` are the matplotlib axes i
 in reading order, and `.figure` is their figure, to change or to take further. It shows
 itself in a notebook and is saved by `.save("picture.svg")`, `.png` or `.pdf`. Every
 plot takes `ax=`, axes of a figure of yours: it draws into them or, where it has several
-panels, in their place; that figure then shows itself. Drawings of graphs have their own
-measure and a figure of their own.
+panels, in their place; that figure then shows itself. Drawings of graphs and of neurons
+are `Drawing`s: they have their own measure, and are saved as `.tex`, too.
 
 Pictures are made without a display and without matplotlib's global state. On a dark
 page an SVG shows itself in colors for dark pages. Results (`Run`, `SweepResult`,
@@ -44,13 +45,16 @@ from capsjax.view.learning import Learning, learning
 from capsjax.view.memory import memory
 from capsjax.view.neural import draw_network, draw_networks
 from capsjax.view.neural_figures import figure
+from capsjax.view.painting import Drawing
 from capsjax.view.picture import Picture
 from capsjax.view.report import Report, report
 from capsjax.view.sweep import heat_map, parallel, response, sweep_curves
 from capsjax.view.table import summary
 from capsjax.view.trace import trace
+from capsjax.view.widget import explore
 
 __all__ = [
+    "Drawing",
     "Learning",
     "Picture",
     "Report",
@@ -59,6 +63,7 @@ __all__ = [
     "draw",
     "draw_network",
     "draw_networks",
+    "explore",
     "figure",
     "heat_map",
     "histograms",

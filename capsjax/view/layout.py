@@ -21,6 +21,7 @@ Size = tuple[float, float]
 _NARROW, _WIDE, _SLOPE = 18.7, 72.0, 0.22
 _ACROSS_GAP = 18.7
 _UNIT = 1000.0
+_MANY = 1500  # halves of edges, from where one quick variant of the method has to do
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +164,16 @@ def _clearest(edges: Sequence[tuple[int, int]]) -> tuple[Any, Any]:
     import fast_sugiyama
 
     methods: tuple[Literal["barycenter", "median"], ...] = ("barycenter", "median")
+    if len(edges) > _MANY:
+        ((positions, _, _, links),) = fast_sugiyama.from_edges(
+            edges,
+            minimum_length=1,
+            vertex_spacing=_UNIT,
+            dummy_vertices=True,
+            ranking_type="up",
+            transpose=False,
+        )
+        return positions, tuple(links or ())
     orders = edges, edges[::-1]
     best: tuple[Any, Any] = ((), ())
     fewest = math.inf

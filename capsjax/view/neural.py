@@ -10,30 +10,39 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from capsjax.neural import NeuralNetwork
-from capsjax.view import marks
 from capsjax.view.layout import Point, layered
-from capsjax.view.picture import Picture
+from capsjax.view.painting import Drawing
+from capsjax.view.scene.data import (
+    SMALL,
+    Box,
+    Line,
+    Role,
+    Row,
+    Scene,
+    Text,
+    curved,
+    moved,
+)
+from capsjax.view.scene.texts import middle, text_width
 
-_FILLS = {"input": "#e4effa", "hidden": "#f5f7fa", "output": "#fdf3e0"}
-_BORDERS = {"input": "#3a78b5", "hidden": "#52606d", "output": "#c27803"}
-_LEAST, _AROUND, _RING = 0.31, 0.14, 0.03
+_LEAST, _AROUND = 22.3, 10.1
 _NAME, _CAPTION, _TITLE = 9.0, 9.0, 11.0
-_MARGIN, _GAP, _ROW, _HEAD = 0.25, 0.4, 0.3, 0.42
+_MARGIN, _GAP, _ROW, _HEAD = 18.0, 28.8, 21.6, 30.2
 _TIGHT = 0.65  # distances, against those between boxes of capsules
-_LARGEST = 200, 1000  # nodes and connections that a reader can still follow
+_LARGEST = 1500, 6000  # nodes and connections that a reader can still follow
 _MOST = 200  # networks in one picture
 _LEGEND = "square: input     circle: hidden neuron     double circle: output"
 
 
-def draw_network(net: NeuralNetwork, title: str = "") -> Picture:
+def draw_network(net: NeuralNetwork, title: str = "") -> Drawing:
     """Draws a small network: every node with its name, every connection.
 
     Args:
-        net: A network of up to 200 nodes and 1,000 connections.
+        net: A network of up to 1,500 nodes and 6,000 connections.
         title: What the picture shows; what the network consists of, if left out.
 
     Returns:
-        The picture: shows itself in a notebook; has `.svg`, `.png` and `.save(path)`.
+        The drawing: shows itself in a notebook; has `.svg`, `.png` and `.save(path)`.
 
     Raises:
         ValueError: The network is too large to be read.
@@ -53,7 +62,7 @@ def draw_network(net: NeuralNetwork, title: str = "") -> Picture:
     return arrange([Panel("", (), cell(net))], title or words)
 
 
-def draw_networks(nets: Iterable[NeuralNetwork], title: str = "") -> Picture:
+def draw_networks(nets: Iterable[NeuralNetwork], title: str = "") -> Drawing:
     """Draws small networks side by side, numbered from 1.
 
     Args:
@@ -61,7 +70,7 @@ def draw_networks(nets: Iterable[NeuralNetwork], title: str = "") -> Picture:
         title: What the picture shows; the number of networks, if left out.
 
     Returns:
-        The picture: shows itself in a notebook; has `.svg`, `.png` and `.save(path)`.
+        The drawing: shows itself in a notebook; has `.svg`, `.png` and `.save(path)`.
 
     Raises:
         ValueError: No network, or more than 200, or one that is too large to be read.
@@ -69,7 +78,7 @@ def draw_networks(nets: Iterable[NeuralNetwork], title: str = "") -> Picture:
     Example:
         >>> import capsjax as cj
         >>> draw_networks(cj.neural.enumerate_growth(1, 2))
-        <picture of 4.2 x 3.6 inches>
+        <drawing of 4.2 x 3.6 inches>
 
     Source: Li & Shan, arXiv 1805.03551, section 2.
     """
@@ -103,26 +112,23 @@ def _require_network(given: Any) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A network with its places, in inches from the corner left above."""
+    """A network with its places, from the corner left above."""
 
-    names: list[str]
-    roles: list[str]
-    centers: list[Point]
-    paths: list[list[Point]]
+    boxes: list[Box]
+    lines: list[Line]
     size: Point
 
-    def draw(self, axes: Any, corner: Point) -> None:
-        """Draws connections, then nodes."""
-
-        def place(point: Point) -> Point:
-            return corner[0] + point[0], corner[1] + point[1]
-
-        for path in self.paths:
-            marks.draw_line(axes, path, place)
-        for name, role, center in zip(
-            self.names, self.roles, self.centers, strict=True
-        ):
-            _draw_node(axes, name, role, place(center))
+    def moved(self, by: Point) -> tuple[list[Box], list[Line]]:
+        """Its nodes and connections at another place."""
+        x, y = by
+        boxes = [
+            dataclasses.replace(box, center=(box.center[0] + x, box.center[1] + y))
+            for box in self.boxes
+        ]
+        lines = [
+            dataclasses.replace(line, path=moved(line.path, by)) for line in self.lines
+        ]
+        return boxes, lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,27 +152,44 @@ class Panel:
         if self.before:
             width += self.stack[0] + 2 * _GAP
             height = max(height, self.stack[1])
-        width = max(width, marks.text_width(self.caption, _CAPTION))
+        width = max(width, text_width(self.caption, _CAPTION))
         return width, height + (_ROW if self.caption else 0.0)
 
-    def draw(self, axes: Any, corner: Point, height: float) -> None:
-        """Draws the panel from the left; networks in the middle of the height left."""
+    def place(self, corner: Point, height: float) -> "Part":
+        """The panel from the left; networks in the middle of the height left."""
         x, y = corner
-        style = {"size": _CAPTION, "color": marks.SOFT, "va": "center"}
+        part = Part([], [], [])
         if self.caption:
-            axes.text(x, y + _ROW / 3, self.caption, **style)
+            row, at = Row(self.caption, _CAPTION, "soft"), (x, y + _ROW / 2)
+            part.texts.append(Text(row, at, "start"))
             y, height = y + _ROW, height - _ROW
-        middle = y + height / 2
+        center = y + height / 2
         if self.before:
-            top = middle - self.stack[1] / 2
+            top = center - self.stack[1] / 2
             for each in self.before:
-                each.draw(axes, (x, top))
+                part.add(each, (x, top))
                 top += each.size[1] + _GAP
             x += self.stack[0] + _GAP
-            style |= {"size": 16, "ha": "center", "color": marks.INK}
-            axes.text(x, middle, "⇒", **style)
+            arrow = Row("⇒", 16.0)
+            part.texts.append(Text(arrow, (x, center + middle(16.0)), "middle"))
             x += _GAP
-        self.after.draw(axes, (x, middle - self.after.size[1] / 2))
+        part.add(self.after, (x, center - self.after.size[1] / 2))
+        return part
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What a panel brings to a scene."""
+
+    boxes: list[Box]
+    lines: list[Line]
+    texts: list[Text]
+
+    def add(self, cell: Cell, corner: Point) -> None:
+        """Puts a network in its place."""
+        boxes, lines = cell.moved(corner)
+        self.boxes.extend(boxes)
+        self.lines.extend(lines)
 
 
 def cell(net: NeuralNetwork) -> Cell:
@@ -177,7 +200,7 @@ def cell(net: NeuralNetwork) -> Cell:
             f"a drawing of {len(names):,} nodes and {len(net.sources):,} connections; "
             f"expected at most {_LARGEST[0]:,} and {_LARGEST[1]:,}; draw a part of it"
         )
-    roles = ["input"] * len(net.inputs) + ["hidden"] * len(net.neurons)
+    roles: list[Role] = ["input"] * len(net.inputs) + ["hidden"] * len(net.neurons)
     for node in net.output_neurons[net.output_neurons >= len(net.inputs)]:
         roles[node] = "output"
     sides = [_side(name) / _TIGHT for name in names]
@@ -193,64 +216,65 @@ def cell(net: NeuralNetwork) -> Cell:
     def place(point: Point) -> Point:
         return _TIGHT * point[0], _TIGHT * (point[1] - top)
 
-    return Cell(
-        names,
-        roles,
-        [place(center) for center in layout.vertices],
-        [[place(point) for point in path] for path in paths],
-        (_TIGHT * layout.size[0], _TIGHT * (end - top)),
-    )
+    boxes = [
+        Box(
+            name,
+            role,
+            place(center),
+            (side * _TIGHT, side * _TIGHT),
+            (Row(name, _NAME),),
+            (name,),
+            form="square" if role == "input" else "circle",
+        )
+        for name, role, center, side in zip(
+            names, roles, layout.vertices, sides, strict=True
+        )
+    ]
+    lines = [
+        Line(
+            names[source],
+            names[target],
+            curved([place(point) for point in path], down=False),
+            edges=((names[target], names[source]),),
+        )
+        for (source, target), path in zip(edges, paths, strict=True)
+    ]
+    return Cell(boxes, lines, (_TIGHT * layout.size[0], _TIGHT * (end - top)))
 
 
 def _side(name: str) -> float:
     """Width and height of a node."""
-    return max(_LEAST, marks.text_width(name, _NAME) + _AROUND)
+    return max(_LEAST, text_width(name, _NAME) + _AROUND)
 
 
-def _draw_node(axes: Any, name: str, role: str, center: Point) -> None:
-    from matplotlib.patches import Circle, Rectangle
-
-    x, y = center
-    half = _side(name) / 2
-    style = {"facecolor": _FILLS[role], "edgecolor": _BORDERS[role], "linewidth": 1.3}
-    if role == "input":
-        corner = x - half, y - half
-        axes.add_patch(Rectangle(corner, 2 * half, 2 * half, zorder=3, **style))
-    else:
-        axes.add_patch(Circle(center, half, zorder=3, **style))
-    if role == "output":
-        style |= {"fill": False, "linewidth": 0.8}
-        axes.add_patch(Circle(center, half - _RING, zorder=4, **style))
-    font = {"size": _NAME, "color": marks.INK, "ha": "center", "va": "center"}
-    axes.text(x, y, name, zorder=5, **font)
-
-
-def arrange(panels: Sequence[Panel], title: str) -> Picture:
+def arrange(panels: Sequence[Panel], title: str) -> Drawing:
     """Panels in rows and columns, in about the shape of a page."""
-    from matplotlib.figure import Figure
-
     columns = min(range(1, len(panels) + 1), key=lambda n: _unlike_page(panels, n))
     widths, heights = _grid(panels, columns)
-    lefts = list(itertools.accumulate(widths, initial=0.0))
-    tops = list(itertools.accumulate(heights, initial=0.0))
-    words = marks.text_width(title, _TITLE, "bold"), marks.text_width(_LEGEND, 8.0)
-    across = max(lefts[-1] - _GAP, *words)
-    down = tops[-1] - _GAP
-    page = across + 2 * _MARGIN, down + _HEAD + _ROW + 2 * _MARGIN
-    paper = Figure(figsize=page, facecolor="white")
-    axes = paper.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(-_MARGIN, across + _MARGIN)
-    axes.set_ylim(down + _ROW + _MARGIN, -_HEAD - _MARGIN)
-    font: dict[str, Any] = {"family": "DejaVu Sans", "va": "center"}
-    axes.text(
-        0, 0.1 - _HEAD, title, size=_TITLE, color=marks.INK, weight="bold", **font
+    lefts = list(itertools.accumulate(widths, initial=_MARGIN))
+    tops = list(itertools.accumulate(heights, initial=_MARGIN + _HEAD))
+    words = text_width(title, _TITLE, True), text_width(_LEGEND, SMALL)
+    across = max(lefts[-1] - _GAP - _MARGIN, *words)
+    foot = tops[-1] - _GAP + _ROW
+    heading = Text(
+        Row(title, _TITLE, bold=True), (_MARGIN, _MARGIN + middle(_TITLE)), "start"
     )
-    axes.text(0, down + _ROW, _LEGEND, size=8.0, color=marks.SOFT, **font)
-    for i, panel in enumerate(panels):
-        row, column = divmod(i, columns)
-        panel.draw(axes, (lefts[column], tops[row]), heights[row] - _GAP)
-    return Picture(paper)
+    legend = Text(Row(_LEGEND, SMALL, "soft"), (_MARGIN, foot + middle(SMALL)), "start")
+    parts = [
+        panel.place(
+            (lefts[i % columns], tops[i // columns]), heights[i // columns] - _GAP
+        )
+        for i, panel in enumerate(panels)
+    ]
+    scene = Scene(
+        title,
+        tuple(box for part in parts for box in part.boxes),
+        tuple(line for part in parts for line in part.lines),
+        (across + 2 * _MARGIN, foot + _MARGIN),
+        (heading, *(text for part in parts for text in part.texts), legend),
+        "right",
+    )
+    return Drawing(scene)
 
 
 def _grid(panels: Sequence[Panel], columns: int) -> tuple[list[float], list[float]]:

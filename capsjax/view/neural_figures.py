@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from capsjax.neural import convergence, enumerate_growth, growth, neuron, variable
 from capsjax.view.neural import Panel, arrange, cell, numbered
-from capsjax.view.picture import Picture
+from capsjax.view.painting import Drawing
 
 
-def figure(number: int) -> Picture:
+def figure(number: int) -> Drawing:
     """Draws what a figure of the paper's second section illustrates.
 
     The drawings are made from the rules, not after the paper's pictures:
@@ -31,7 +31,7 @@ def figure(number: int) -> Picture:
 
     Example:
         >>> figure(4)
-        <picture of 4.4 x 1.5 inches>
+        <drawing of 4.4 x 1.5 inches>
 
     Source: Li & Shan, arXiv 1805.03551, section 2, Figures 3 to 8.
     """

@@ -149,4 +149,4 @@ def _points(points: tuple[tuple[float, float], ...]) -> str:
 
 def _n(number: float) -> str:
     """A number in as few letters as a drawing needs."""
-    return f"{number:.2f}".rstrip("0").rstrip(".")
+    return f"{number:.6g}"

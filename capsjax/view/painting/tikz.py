@@ -47,25 +47,30 @@ def tikz_of(scene: Scene, theme: Theme) -> str:
         rf"\definecolor{{capsjax-{name}}}{{HTML}}{{{color[1:].upper()}}}"
         for name, color in theme.colors.items()
     )
-    body = [
-        rf"\fill[capsjax-page] (0,0) rectangle ({_n(scene.size[0])},{_n(scene.size[1])});"
-    ]
+    corner = _point(scene.size)
+    body = [rf"\fill[capsjax-page] (0,0) rectangle {corner};"]
     names = {box.name: f"n{i}" for i, box in enumerate(scene.boxes)}
     body += [_box(names[b.name], b) for b in scene.boxes if b.role == "frame"]
     body += [_line(line) for line in scene.lines]
     body += [_box(names[b.name], b) for b in scene.boxes if b.role != "frame"]
     body += [_text(text) for text in scene.texts()]
     lines = "\n  ".join(body)
-    return _DOCUMENT.replace("COLORS", colors).replace("BODY", lines)
+    width, height = (_n(side + 1) for side in scene.size)  # a page larger by a hair
+    head = _DOCUMENT.replace("WIDE", width).replace("HIGH", height)
+    return head.replace("COLORS", colors).replace("BODY", lines)
 
 
-_DOCUMENT = r"""% Made by capsjax. Compile it by itself, or \input its tikzpicture into a paper,
-% with the colors and the two packages.
-\documentclass[tikz]{standalone}
-\usepackage{amssymb}
+_DOCUMENT = r"""% Made by capsjax. Compile it by itself, or take the colors and the
+% tikzpicture into a paper that uses tikz and amssymb.
+\documentclass{article}
+\usepackage[paperwidth=WIDEbp,paperheight=HIGHbp,margin=0bp]{geometry}
+\usepackage[T1]{fontenc}
+\usepackage{amssymb,tikz}
+\pagestyle{empty}
+\parindent=0pt
+\topskip=0pt
 COLORS
-\begin{document}
-\sffamily
+\begin{document}\sffamily
 \begin{tikzpicture}[x=1bp,y=-1bp]
   BODY
 \end{tikzpicture}
@@ -134,7 +139,8 @@ def _text(text: Text) -> str:
     anchor = "base" if text.anchor == "middle" else "base west"
     style = f"anchor={anchor},inner sep=0,text=capsjax-{row.color}"
     weight = r"\bfseries " if row.bold else ""
-    return rf"\node[{style}] at {_point(text.point)} {{{size}{weight or ' '}{tex(row.text)}}};"
+    words = f"{size}{weight or ' '}{tex(row.text)}"
+    return rf"\node[{style}] at {_point(text.point)} {{{words}}};"
 
 
 def _color(own: str | None, usual: str) -> str:

@@ -218,7 +218,11 @@ def curved(points: Sequence[Point], down: bool) -> Path:
     """
     path: list[tuple[Point, ...]] = [(points[0],)]
     for i, (a, b) in enumerate(zip(points, points[1:], strict=False)):
+        if a == b:
+            continue
         if i % 2 or a[0 if down else 1] == b[0 if down else 1]:
+            if len(path) > 1 and len(path[-1]) == 1:
+                path.pop()  # straight on
             path.append((b,))
         elif down:
             middle = (a[1] + b[1]) / 2

@@ -282,8 +282,11 @@ class _Arrangement:
         left, top, right, bottom = frame.corners
         x, y = frame.center
         points = _corners(line.path)
-        if line.source == frame.name:
-            points[0] = (x, top) if self.down else (left, y)
+        if line.source == frame.name and self.down:
+            header = x, top + _HEADER  # straight past the title
+            points[:1] = [(x, top), header, header]
+        elif line.source == frame.name:
+            points[0] = left, y
         if line.target == frame.name:
             points[-1] = (x, bottom) if self.down else (right, y)
         return dataclasses.replace(line, path=curved(points, self.down))
