@@ -10,8 +10,8 @@ DEPENDENCIES := $(VENV)/.dependencies
 REFERENCES := $(VENV)/.references
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-deep test-reference test-browser notebooks docs \
-    bench peers lint format schema documents lock clean
+.PHONY: help setup train test test-processes test-deep test-reference \
+    test-browser notebooks docs bench peers lint format schema documents lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -23,8 +23,11 @@ train: $(INSTALLED) ## Train the small CapsNet on handwritten digits
 
 # pytest comes last, so that its closing line is the last thing printed.
 test: lint ## Check style and types, then run the tests
-	$(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/reference \
-	    --ignore=tests/browser
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not processes" \
+	    --ignore=tests/reference --ignore=tests/browser
+
+test-processes: $(INSTALLED) ## Test what several processes or devices do together
+	$(BIN)/python -m pytest -n $(WORKERS) -m processes tests/sweep tests/training
 
 test-deep: $(INSTALLED) ## The same with ten times as many random graphs: an hour or two
 	CAPSJAX_EXAMPLES=10 $(BIN)/python -m pytest -n $(WORKERS) tests/compiler tests/backward

@@ -255,6 +255,7 @@ def _seal(folder: Path, content: dict) -> None:
     (folder / "checkpoint.json").write_bytes(write_record(folder, content))
 
 
+@pytest.mark.processes
 def test_sharded_arrays_are_saved_by_part_and_loaded_in_any_sharding(tmp_path):
     root = Path(cj.__file__).parent.parent
     flags = "--xla_force_host_platform_device_count=8"
@@ -268,6 +269,7 @@ def test_sharded_arrays_are_saved_by_part_and_loaded_in_any_sharding(tmp_path):
     assert done.stdout == "equal\n", done.stderr
 
 
+@pytest.mark.processes
 def test_several_processes_write_one_checkpoint_and_one_reads_it(tmp_path):
     """And the other way round: four read what one has written."""
     root = Path(cj.__file__).parent.parent
