@@ -10,12 +10,13 @@ from capsjax.graph.typed import TypedCapsule, TypedGraph
 from capsjax.view.folding import fold
 from capsjax.view.labels import name_words
 from capsjax.view.layout import Point, layered
-from capsjax.view.marks import text_width
+from capsjax.view.scene.texts import text_width
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _HIGH, _LABEL, _NAME = 0.26, 0.08, 8.0
+_POINTS = 72  # in an inch
 _TIGHT = 0.55  # distances along, against those between boxes with labels
 _LEAST_DECADES = 4
 _MOST_DECADES = 12
@@ -61,10 +62,10 @@ def frames(net: Network, table: "pd.DataFrame", expand: Any) -> Frames:
         begin, end = index[box_of.get(source, source)], index[box_of[target]]
         if begin != end:
             lines.setdefault((begin, end), []).append(key)
-    sizes = [(text_width(name_words(n), _NAME) + 0.2, _HIGH) for n in names]
+    sizes = [(text_width(name_words(n), _NAME) / _POINTS + 0.2, _HIGH) for n in names]
     ends = list(lines)
-    turned = [(high / _TIGHT, wide) for wide, high in sizes]
-    layout = layered(turned, ends, [(_LABEL, _LABEL)] * len(ends))
+    turned = [(_POINTS * high / _TIGHT, _POINTS * wide) for wide, high in sizes]
+    layout = layered(turned, ends, [(_POINTS * _LABEL, _POINTS * _LABEL)] * len(ends))
     steps, delta = _by_step(table, "delta", ("capsule",))
     _, weight = _by_step(table, "dW", ("capsule", "source"))
     members: dict[str, list[str]] = {}
@@ -74,15 +75,21 @@ def frames(net: Network, table: "pd.DataFrame", expand: Any) -> Frames:
     gradients = [_middle(weight, keys, len(steps)) for keys in lines.values()]
     return Frames(
         names,
-        [(across, _TIGHT * along) for along, across in layout.vertices],
+        [_place(point) for point in layout.vertices],
         sizes,
         ends,
-        [[(across, _TIGHT * along) for along, across in p] for p in layout.paths],
-        (layout.size[1], _TIGHT * layout.size[0]),
+        [[_place(point) for point in path] for path in layout.paths],
+        _place(layout.size),
         steps,
         np.array(signals).T.reshape(len(steps), len(names)),
         np.array(gradients).T.reshape(len(steps), len(ends)),
     )
+
+
+def _place(point: Point) -> Point:
+    """In inches, across and down, of what is in points along and across."""
+    along, across = point
+    return across / _POINTS, _TIGHT * along / _POINTS
 
 
 def _read(typed: TypedGraph) -> list[tuple[str, str, tuple[str, str]]]:
