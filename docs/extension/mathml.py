@@ -7,7 +7,6 @@ from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util import logging
 
-
 _SIZE = re.compile(r"\\([Bb]ig)(?=\s*(?:\\[{}|]|[()\[\]|/]))")
 _DOTS = re.compile(r"\\dots(?![A-Za-z])")
 
