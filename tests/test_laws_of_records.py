@@ -217,7 +217,7 @@ def _route() -> Laws:
 
 @law(CAPS, "layer_norm")
 def _layer_norm() -> Laws:
-    f = caps.layer_norm(1e-12).forward
+    f = caps.layer_norm(epsilon=1e-12).forward
     yield f(U).mean(-1), jnp.zeros(5)
     yield f(2.5 * U - 3), f(U)
 
@@ -232,7 +232,7 @@ def _group_norm() -> Laws:
 
 @law(CAPS, "rms_norm")
 def _rms_norm() -> Laws:
-    f = caps.rms_norm(1e-12).forward
+    f = caps.rms_norm(epsilon=1e-12).forward
     yield f(2.5 * U), f(U)
 
 
@@ -343,7 +343,7 @@ def _transpose() -> Laws:
 
 @law(WEIGHTINGS, "place", "cut")
 def _place(kind: str) -> Laws:
-    place, cut = w.Place(-1, 1, 5), w.Cut(1, 3, -1)
+    place, cut = w.Place(-1, 1, 5), w.Cut(1, 2, -1)
     y, u = draw((2, 3, 2), 1), draw((2, 3, 5), 2)
     placed = place.forward(None, y)
     if kind == "place":
@@ -362,7 +362,7 @@ def _upsample() -> Laws:
 
 @law(WEIGHTINGS, "flip")
 def _flip() -> Laws:
-    flip, y = w.Flip(0), draw((2, 3, 4))
+    flip, y = w.Flip((0,)), draw((2, 3, 4))
     yield from keeps_inner_products(flip, (3, 4))
     yield flip.forward(None, flip.forward(None, y)), y
 
@@ -395,9 +395,8 @@ def _embed() -> Laws:
     embed = w.Embed(5, 3)
     held, y = draw((5, 3)), jnp.array([[0, 4], [2, 2]])
     yield embed.forward(held, y), jax.nn.one_hot(y, 5) @ held
-    yield (
-        embed.input_gradient(held, draw((2, 2, 3)), y.shape).dtype == jax.dtypes.float0
-    )
+    with pytest.raises(TypeError, match="integers have no gradient"):
+        embed.input_gradient(held, draw((2, 2, 3)), y.shape)
 
 
 with jax.enable_x64(True):
@@ -539,7 +538,7 @@ def _direct_feedback_alignment() -> Laws:
     batch = {name: batch[name] for name in ("x", "y")}
     # dL/dY of h is delta of y times a matrix that is not W: of rank 2 in U_y.
     found = net.deltas(params, state, batch)
-    slopes = 1 - net.activations(params, state, {"x": U})["h"] ** 2
+    slopes = 1 - net.activations(params, state, {"x": U})["h"]["Y"] ** 2
     matrix = jax.tree.leaves(state["h"])[0]
     yield found["h"], found["y"] @ matrix.reshape(2, 3) * slopes
 
