@@ -6,7 +6,6 @@ import subprocess
 import sys
 from typing import Any
 
-
 GROUPS = {
     "weighting": "weighting operation",
     "capsule": "capsule function",
@@ -16,7 +15,7 @@ GROUPS = {
 """What the names of kinds begin with in schemas."""
 
 IN_BLOCK = (
-    "Inside of a block, every setting may be `a parameter` of the block in place of a "
+    "Inside of a block, every setting may be a parameter of the block in place of a "
     'value: `{"parameter": "features"}`. The forms of weighting operations, capsule '
     "functions and backward rules are the same there but for that, and are given once."
 )
