@@ -78,7 +78,7 @@ def _code(text: str) -> str:
 
 
 def _words(name: str) -> str:
-    """Plain words for the name of a form: "weighting operation conv", "use in block"."""
+    """Plain words for the name of a form: "loss margin", "use in block"."""
     group, _, kind = name.partition("_")
     if group in GROUPS and kind:
         return f"{GROUPS[group]} {kind.removeprefix('in_block_')}"
