@@ -34,7 +34,7 @@ def main() -> None:
     }
     print(f"{'drawing':40} {'first s':>8} {'median s':>9} {'SVG KiB':>8}")
     for name, make in cases.items():
-        times = []
+        times, svg = [], ""
         for _ in range(rounds + 1):
             start = time.perf_counter()
             svg = make().svg

@@ -227,7 +227,8 @@ FAULTS = {
     "folder": (("check", "folder"), "capsjax: folder: Is a directory\n"),
     "ending": (
         ("show", "mlp", "--svg", "mlp.jpeg"),
-        "capsjax: mlp.jpeg: found the ending '.jpeg'; expected .svg or .png\n",
+        "capsjax: mlp.jpeg: found the ending '.jpeg'; expected .svg, .png, .pdf or "
+        ".tex\n",
     ),
     "out": (
         ("train", "linear.json", "--out", "full"),

@@ -52,7 +52,7 @@ def show(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Also draw the network, to a file that ends in .svg or .png.",
+            help="Also draw the network, to a file: .svg, .png, .pdf or .tex.",
             show_default=False,
         ),
     ] = None,

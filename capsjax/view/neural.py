@@ -49,9 +49,9 @@ def draw_network(net: NeuralNetwork, title: str = "") -> Drawing:
 
     Example:
         >>> import capsjax as cj
-        >>> picture = draw_network(cj.neural.neuron("h", ["x1", "x2"]))
-        >>> picture.svg[:13]
-        '<?xml version'
+        >>> drawing = draw_network(cj.neural.neuron("h", ["x1", "x2"]))
+        >>> drawing.svg[:4]
+        '<svg'
 
     Source: Li & Shan, arXiv 1805.03551, section 2.
     """
@@ -200,7 +200,9 @@ def cell(net: NeuralNetwork) -> Cell:
             f"a drawing of {len(names):,} nodes and {len(net.sources):,} connections; "
             f"expected at most {_LARGEST[0]:,} and {_LARGEST[1]:,}; draw a part of it"
         )
-    roles: list[Role] = ["input"] * len(net.inputs) + ["hidden"] * len(net.neurons)
+    roles: list[Role] = ["input" for _ in net.inputs]
+    hidden: list[Role] = ["hidden" for _ in net.neurons]
+    roles += hidden
     for node in net.output_neurons[net.output_neurons >= len(net.inputs)]:
         roles[node] = "output"
     sides = [_side(name) / _TIGHT for name in names]

@@ -31,7 +31,7 @@ def figure(number: int) -> Drawing:
 
     Example:
         >>> figure(4)
-        <drawing of 4.4 x 1.5 inches>
+        <drawing of 4.5 x 1.5 inches>
 
     Source: Li & Shan, arXiv 1805.03551, section 2, Figures 3 to 8.
     """

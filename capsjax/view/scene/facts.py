@@ -85,6 +85,7 @@ def of_input(name: str, shape: Shape, integers: bool) -> tuple[Facts, str]:
 def of_capsule(capsule: TypedCapsule | TypedGroup, known: Known) -> tuple[Facts, str]:
     """Facts and equation of a capsule, or of a group of capsules that are alike."""
     total, output = map(labels.shape_words, capsule.shapes)
+    kinds = [each.kind for each in getattr(capsule, "caps", ())]
     facts = [("U", total), ("Y", output)]
     if isinstance(capsule, TypedGroup):
         facts.append(("function", labels.caps_words(capsule)))
@@ -94,9 +95,9 @@ def of_capsule(capsule: TypedCapsule | TypedGroup, known: Known) -> tuple[Facts,
         term = _term(
             weighting, operand, "W" if capsule.weight_shape is not None else ""
         )
-        kinds = "cap" if len(capsule.caps) > 1 else capsule.caps[0].kind
+        kind = kinds[0] if len(kinds) == 1 else "cap"
         right = term + (" + B" if capsule.bias_shape is not None else "")
-        equation = f"Y = {right if kinds == 'identity' else f'{kinds}({right})'}"
+        equation = f"Y = {right if kind == 'identity' else f'{kind}({right})'}"
     else:
         facts.append(("function", labels.words(capsule.cap)))
         facts += [
@@ -131,7 +132,7 @@ def equation_of(capsule: TypedCapsule) -> str:
         >>> net = cj.compile(cj.zoo.graph("lenet-5"))
         >>> first = net.typed.alone[0]
         >>> equation_of(first)
-        'Y = relu(W ∗ image + B)'
+        'Y = relu(W * image + B)'
     """
     many = sum(edge.weight_shape is not None for edge in capsule.edges) > 1
     terms = []

@@ -204,8 +204,8 @@ class _Arrangement:
             [*(self.turn(sizes[n]) for n in names), *[(0.0, 0.0)] * len(ends)],
             [
                 (
-                    index.get(leg.source, ends.get("in")),
-                    index.get(leg.target, ends.get("out")),
+                    ends["in"] if not leg.source else index[leg.source],
+                    ends["out"] if not leg.target else index[leg.target],
                 )
                 for leg in legs
             ]
@@ -250,7 +250,7 @@ class _Arrangement:
             leg.target or frame,
             curved(points, self.down),
             symbol,
-            labels.edge_words(leg.weighting) if symbol else "",
+            labels.edge_words(leg.weighting) if leg.weighting and symbol else "",
             leg.weighting.kind if leg.weighting is not None else "",
             label if symbol else None,
             self.down,
@@ -363,7 +363,7 @@ def _capsule_rows(capsule: Any, loss: str | None) -> list[Row]:
     if not isinstance(capsule, TypedCapsule):
         members = f"{capsule.size:,} {labels.members_word(capsule)}"
         edges = f"{len(capsule.edge_sources):,} edges"
-        rows = [Row(f"{members}, {edges}", color="soft")]
+        rows = [Row(members, color="soft"), Row(edges, color="soft")]
         return [*rows, Row(labels.caps_words(capsule))]
     return [
         Row(labels.capsule_words(capsule)),

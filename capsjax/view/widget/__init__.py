@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from capsjax.view.widget.explorer import Explorer
 
 _HERE = Path(__file__).parent
+_WIDEST = 900.0  # points that a page shows side by side
 
 
 def explore(
@@ -36,7 +37,7 @@ def explore(
     Args:
         graph: A declaration, of capsules or of neurons; or a compiled network.
         expand: Names of the uses of blocks that are open at first; True for all.
-        direction: Where data flows, "right" or "down"; by the depth, if left out.
+        direction: Where data flows, "right" or "down"; left out, as it fits a page.
 
     Returns:
         The widget. Its `opened` are the names of the open uses of blocks, to read and
@@ -76,14 +77,25 @@ def bundle(graph: Graph | Network) -> dict[str, Any]:
     """
     net = graph if isinstance(graph, Network) else compile_graph(graph, check=False)
     static = {"text/plain": repr(graph)}
-    static["image/svg+xml"] = Drawing(scene_of(net)).svg
+    scene = first_scene(net)
+    static["image/svg+xml"] = Drawing(scene).svg
     if not _has_anywidget():
         return static
     from capsjax.view.widget.explorer import Explorer
 
-    shown = Explorer(net, [], None)._repr_mimebundle_()
+    shown = Explorer(net, [], scene.direction)._repr_mimebundle_()
     data = shown[0] if isinstance(shown, tuple) else shown
     return {**(data or {}), **static}
+
+
+def first_scene(
+    net: Network, opened: Sequence[str] = (), direction: Direction | None = None
+) -> Scene:
+    """A scene for a narrow page: data flows down where it would be too wide."""
+    scene = scene_of(net, opened, direction)
+    if direction is None and scene.size[0] > _WIDEST and scene.direction == "right":
+        return scene_of(net, opened, "down")
+    return scene
 
 
 def style() -> str:

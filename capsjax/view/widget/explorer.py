@@ -7,7 +7,7 @@ import traitlets
 
 from capsjax.compiler import Network
 from capsjax.view.scene import Direction, scene_of
-from capsjax.view.widget import message, script, style
+from capsjax.view.widget import first_scene, message, script, style
 
 
 class Explorer(anywidget.AnyWidget):
@@ -27,8 +27,8 @@ class Explorer(anywidget.AnyWidget):
 
     def __init__(self, net: Network, opened: list[str], direction: Direction | None):
         self._net = net
-        first = scene_of(net, opened, direction)
-        self._direction = first.direction
+        first = first_scene(net, opened, direction)
+        self._direction: Direction = first.direction
         super().__init__(opened=opened, scene=message(first))
 
     @traitlets.validate("opened")
