@@ -61,7 +61,7 @@ function render({ model, el }) {
     const ratio = stage.clientWidth / Math.max(stage.clientHeight, 1);
     view = { ...whole };
     // A long drawing is read from its beginning, not squeezed until nothing is legible.
-    const least = 2.2 * stage.clientWidth;
+    const least = 1.2 * stage.clientWidth;
     if (view.width > least) view.width = least;
     if (view.height > least / ratio) view.height = least / ratio;
     if (view.width / view.height > ratio) {
