@@ -10,8 +10,8 @@ DEPENDENCIES := $(VENV)/.dependencies
 REFERENCES := $(VENV)/.references
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-reference test-browser bench peers lint format schema \
-    documents lock clean
+.PHONY: help setup train test test-processes test-deep test-reference \
+    test-browser notebooks docs bench peers lint format schema documents lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -23,8 +23,14 @@ train: $(INSTALLED) ## Train the small CapsNet on handwritten digits
 
 # pytest comes last, so that its closing line is the last thing printed.
 test: lint ## Check style and types, then run the tests
-	$(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/reference \
-	    --ignore=tests/browser
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not processes" \
+	    --ignore=tests/reference --ignore=tests/browser
+
+test-processes: $(INSTALLED) ## Test what several processes or devices do together
+	$(BIN)/python -m pytest -n $(WORKERS) -m processes tests/sweep tests/training
+
+test-deep: $(INSTALLED) ## The same with ten times as many random graphs: an hour or two
+	CAPSJAX_EXAMPLES=10 $(BIN)/python -m pytest -n $(WORKERS) tests/compiler tests/backward
 
 test-reference: $(REFERENCES) ## Compare with other frameworks (tests/reference)
 	$(BIN)/python -m pytest -n $(WORKERS) tests/reference
@@ -33,10 +39,19 @@ test-browser: $(INSTALLED) ## Drive the widget in JupyterLab (needs chromium)
 	$(BIN)/python -m pip install --quiet --group browser
 	$(BIN)/python -m pytest tests/browser
 
+notebooks: $(INSTALLED) ## Execute the notebooks; copies with outputs in build/notebooks
+	$(BIN)/python notebooks/execute.py
+
 bench: $(INSTALLED) ## Measure step time, compile time and memory against peers
 	$(BIN)/python -m bench
 
 peers: $(REFERENCES) ## Install torch, too, for benchmarks beside it
+
+docs: $(INSTALLED) ## Build the documentation site into build/docs/html
+	@PYTHONPATH=docs:. $(BIN)/python -m extension build/docs/source
+	@PYTHONPATH=. $(BIN)/python -m sphinx -c docs -E -a -W --keep-going -q \
+	    build/docs/source build/docs/html
+	@echo "The site: build/docs/html/index.html"
 
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check .
@@ -61,7 +76,8 @@ documents: $(INSTALLED) ## Write the zoo's JSON documents into the package
 
 lock: $(INSTALLED) ## Take the newest versions into the lock files
 	$(BIN)/python -m pip install --quiet uv
-	$(COMPILE) --group test --group reference --output-file $(LOCK)
+	$(COMPILE) --group test --group notebooks --group docs --group reference \
+	    --output-file $(LOCK)
 	$(COMPILE) --group zoo-reference --constraint $(LOCK) --no-annotate \
 	    | grep -vE '^(cuda|nvidia|triton)' >$(REFERENCE_LOCK)
 

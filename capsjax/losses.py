@@ -41,6 +41,17 @@ from capsjax.caps.distributions import LogSoftmax, Softmax
 from capsjax.graph.errors import ShapeError
 from capsjax.graph.kinds import LOSSES, CapKind, LossKind, Registry, Shape
 
+__all__ = [
+    "Loss",
+    "binary_cross_entropy",
+    "cross_entropy",
+    "huber",
+    "margin",
+    "mean_squared_error",
+    "register_loss",
+    "sum_squared_error",
+]
+
 
 class Loss(LossKind):
     """Base of every loss."""
@@ -89,7 +100,20 @@ def register_loss(kind: str):
 
 @register_loss("mean_squared_error")
 class MeanSquaredError(Loss):
-    """`L = mean of (Y - T)^2` over the numbers of an example's output."""
+    """`L = mean of (Y - T)^2` over the numbers of an example's output.
+
+    Shapes:
+        `Y [B, ...]`, `T [B, ...] -> L [B]`.
+
+    Laws:
+        `L >= 0`, and 0 at `Y = T` alone.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> y, t = jnp.array([[0.25, 0.75]]), jnp.array([[0.0, 1.0]])
+        >>> cj.losses.mean_squared_error().value(y, t).round(3)
+        Array([0.062], dtype=float32)
+    """
 
     def value(self, y: jax.Array, t: jax.Array) -> jax.Array:
         return jnp.mean((wide(y) - wide(t)) ** 2, axis=tuple(range(1, y.ndim)))
@@ -104,6 +128,18 @@ class SumSquaredError(Loss):
     """`L = sum of (Y - T)^2` over the numbers of an example's output.
 
     With weight 0.0005 it is CapsNet's loss of the reconstruction.
+
+    Shapes:
+        `Y [B, ...]`, `T [B, ...] -> L [B]`.
+
+    Laws:
+        `L >= 0`, and 0 at `Y = T` alone.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> y, t = jnp.array([[0.25, 0.75]]), jnp.array([[0.0, 1.0]])
+        >>> cj.losses.sum_squared_error().value(y, t).round(3)
+        Array([0.125], dtype=float32)
 
     Source: Sabour, Frosst & Hinton, arXiv 1710.09829, section 4.1.
     """
@@ -120,6 +156,19 @@ class Huber(Loss):
     """`L = sum of e^2 / 2 where |e| <= d, d |e| - d^2 / 2 elsewhere`; `e = Y - T`.
 
     `dL/dY` is e clipped to [-d, d]: with d = 1 what DQN calls clipping the error.
+
+    Shapes:
+        `Y [B, ...]`, `T [B, ...] -> L [B]`.
+
+    Laws:
+        `L >= 0`, and 0 at `Y = T` alone; no number of dL/dY is larger than
+        the threshold.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> y, t = jnp.array([[0.25, 0.75]]), jnp.array([[0.0, 1.0]])
+        >>> cj.losses.huber().value(y, t).round(3)
+        Array([0.062], dtype=float32)
 
     Source: Huber, Annals of Mathematical Statistics 35 (1964); Mnih et al., Nature 518
         (2015), methods.
@@ -148,6 +197,19 @@ class CrossEntropy(Loss):
     Args:
         smoothing: The share of the uniform distribution, in [0, 1).
 
+    Shapes:
+        `Y [B, ..., classes]`, T of the same shape or integers `[B, ...] ->
+        L [B]`.
+
+    Laws:
+        Least at `Y = T'`, where it is the entropy of T'.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> y, t = jnp.array([[0.25, 0.75]]), jnp.array([[0.0, 1.0]])
+        >>> cj.losses.cross_entropy().value(y, t).round(3)
+        Array([0.28800002], dtype=float32)
+
     Source: Szegedy et al., arXiv 1512.00567, section 7 (label smoothing).
     """
 
@@ -175,7 +237,20 @@ class CrossEntropy(Loss):
 
 @register_loss("binary_cross_entropy")
 class BinaryCrossEntropy(Loss):
-    """`L = - mean of T log Y + (1 - T) log(1 - Y)`."""
+    """`L = - mean of T log Y + (1 - T) log(1 - Y)`.
+
+    Shapes:
+        `Y [B, ...]`, `T [B, ...] -> L [B]`.
+
+    Laws:
+        Least at `Y = T`; the same for `1 - Y` and `1 - T`.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> y, t = jnp.array([[0.25, 0.75]]), jnp.array([[0.0, 1.0]])
+        >>> cj.losses.binary_cross_entropy().value(y, t).round(3)
+        Array([0.28800002], dtype=float32)
+    """
 
     def check(self, cap: CapKind, shape: Shape) -> None:
         if cap.output not in ("unit", "probabilities"):
@@ -194,6 +269,20 @@ class BinaryCrossEntropy(Loss):
 @register_loss("margin")
 class Margin(Loss):
     """`L = sum T max(0, m+ - Y)^2 + lambda (1 - T) max(0, Y - m-)^2`.
+
+    Shapes:
+        `Y [B, ..., classes]`, T of the same shape or integers `[B, ...] ->
+        L [B]`.
+
+    Laws:
+        `L >= 0`, and 0 where `Y >= m+` for the true class and `Y <= m-` for
+        the others.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> y, t = jnp.array([[0.25, 0.75]]), jnp.array([[0.0, 1.0]])
+        >>> cj.losses.margin().value(y, t).round(3)
+        Array([0.034], dtype=float32)
 
     Source: Sabour, Frosst & Hinton, arXiv 1710.09829, equation 4.
     """

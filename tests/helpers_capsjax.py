@@ -1,11 +1,13 @@
 """Helpers of several test files: arrays, comparisons, finite differences, networks."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import settings
 
 import capsjax as cj
 
@@ -17,6 +19,11 @@ def quick(f: Callable[..., Any]) -> Callable[..., Any]:
         "xla_llvm_disable_expensive_passes": True,
     }
     return jax.jit(f, compiler_options=options)
+
+
+def examples(count: int) -> settings:
+    """So many random examples, each of which compiles; `make test-deep` takes more."""
+    return settings(max_examples=count * int(os.environ.get("CAPSJAX_EXAMPLES", "1")))
 
 
 def draw(shape: tuple[int, ...], seed: int = 0) -> jax.Array:

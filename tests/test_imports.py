@@ -28,7 +28,7 @@ LAYERS = [
 BESIDE = {"zoo", "view"}
 """They stand beside the layers and see only what `PUBLIC` names."""
 
-HELPERS = {"materialize", "platform", "algorithms", "normal"}
+HELPERS = {"materialize", "platform", "algorithms", "normal", "displayed"}
 
 PUBLIC = {
     *("capsjax", "capsjax.graph", "capsjax.compiler", "capsjax.weightings"),

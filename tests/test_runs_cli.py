@@ -1,5 +1,6 @@
 """evaluate, predict, runs, compare, report: what they print, write, and refuse."""
 
+import gzip
 import json
 import os
 import re
@@ -307,3 +308,12 @@ def test_report_refuses(here):
     (here / "runs/first/trace.csv").write_text("a\n1\n")
     assert "trace.csv: found" in fails("report", "runs/first")
     assert "found no such folder" in fails("report", "absent")
+
+
+def test_a_profile_names_the_capsules(here):
+    told = "--data digits --epochs 1 --out runs/traced --profile"
+    assert call("train", "runs/first/graph.json", *told.split()).exit_code == 0
+    (path,) = (here / "runs" / "traced" / "profile").rglob("*.trace.json.gz")
+    events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
+    found = {event.get("args", {}).get("capsule") for event in events}
+    assert {"h", "h/backward", "digit", "digit/backward"} <= found

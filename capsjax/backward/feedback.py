@@ -46,6 +46,19 @@ class _Feedback(BackwardRule):
 class FeedbackAlignment(_Feedback):
     """Feedback weights B that are drawn like W, and stay as they are.
 
+    `dL/dY = input_gradient(B, delta)`.
+
+    Shapes:
+        `delta` of U of the reader `-> dL/dY` of Y of the source.
+
+    Laws:
+        Linear in delta; does not read W.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.backward.feedback_alignment().acts
+        'edge'
+
     Source: Lillicrap, Cownden, Tweed & Akerman, "Random synaptic feedback weights
     support error backpropagation for deep learning", Nature Communications 7, 2016.
     """
@@ -62,6 +75,17 @@ class SignSymmetric(_Feedback):
     """Feedback weights B = sign(W) / sqrt(fan-in): the signs of W alone.
 
     The factor is the standard deviation with which W is drawn, without the gain.
+
+    Shapes:
+        `delta` of U of the reader `-> dL/dY` of Y of the source.
+
+    Laws:
+        Linear in delta; reads the signs of W alone.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.backward.sign_symmetric().acts
+        'edge'
 
     Source: Liao, Leibo & Poggio, "How important is weight symmetry in
     backpropagation?", AAAI 2016, arXiv 1510.05067.
@@ -84,6 +108,17 @@ class KolenPollack(_Feedback):
     state carries that difference D, drawn so that B is at first independent of W, and
     B = W + D. The decay of W is the optimizer's: the same number makes both equal to
     the publication (`optax.adamw`'s is multiplied by the learning rate).
+
+    Shapes:
+        `delta` of U of the reader `-> dL/dY` of Y of the source.
+
+    Laws:
+        Linear in delta; with `D = 0` it is exact.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.backward.kolen_pollack(decay=0.01).acts
+        'edge'
 
     Source: Akrout, Wilson, Humphreys, Lillicrap & Tweed, "Deep learning without weight
     transport", NeurIPS 2019, arXiv 1904.05391; Kolen & Pollack, 1994.

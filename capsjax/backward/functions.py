@@ -15,6 +15,17 @@ from capsjax.graph.kinds import CapKind, Place, Shape
 class StraightThrough(BackwardRule):
     """delta = dL/dY, as if the function were the identity: for steps and quantizers.
 
+    Shapes:
+        `dL/dY [...] -> delta [...]`, of one shape.
+
+    Laws:
+        Linear in dL/dY; does not read U.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.backward.straight_through().acts
+        'function'
+
     Source: Bengio, Léonard & Courville, "Estimating or propagating gradients through
     stochastic neurons for conditional computation", arXiv 1308.3432.
     """
@@ -42,6 +53,17 @@ class Guided(BackwardRule):
 
     For functions that rectify: then what passes is positive in U, and positive in
     dL/dY. For pictures of what a network sees, not for learning.
+
+    Shapes:
+        `dL/dY` of Y `-> delta` of U.
+
+    Laws:
+        Where dL/dY is not negative it is exact.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.backward.guided().acts
+        'function'
 
     Source: Springenberg, Dosovitskiy, Brox & Riedmiller, "Striving for simplicity: the
     all convolutional net", ICLR workshop 2015, arXiv 1412.6806.

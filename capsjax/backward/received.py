@@ -20,6 +20,18 @@ class DirectFeedbackAlignment(BackwardRule):
     the rule holds for every capsule with parameters that is no such output itself:
     what has none between them passes no error on that anything would hear.
 
+    Shapes:
+        `delta_o [size of U_o]`, `B_oH [size of U_o, size of Y_H] ->
+        dL/dY_H` of Y_H.
+
+    Laws:
+        Linear in the outputs' deltas; reads no W.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.backward.direct_feedback_alignment().acts
+        'capsule'
+
     Source: Nøkland, "Direct feedback alignment provides learning in deep neural
     networks", NeurIPS 2016, arXiv 1609.01596.
     """
@@ -50,6 +62,19 @@ class DirectFeedbackAlignment(BackwardRule):
 @register_backward("local")
 class Local(BackwardRule):
     """A capsule learns from its own loss alone: what its readers send is not heard.
+
+    `dL/dY_H = dLoss(Y_H, T_H)/dY_H`.
+
+    Shapes:
+        `dL/dY_H [...]`, of Y_H.
+
+    Laws:
+        Does not read what readers send.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.backward.local().acts
+        'capsule'
 
     Source: Nøkland & Eidnes, "Training neural networks with local error signals", ICML
     2019, arXiv 1901.06656.

@@ -14,6 +14,19 @@ from capsjax.graph.kinds import Place
 class Exact(BackwardRule):
     """Universal backpropagation as it is: every signal is the true derivative.
 
+    `dL/dY = input_gradient(W, delta)`.
+
+    Shapes:
+        `delta` of U of the reader `-> dL/dY` of Y of the source.
+
+    Laws:
+        The adjoint of the edge: `<delta, W (x) Y> = <dL/dY, Y>`.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.backward.exact().acts
+        'everywhere'
+
     Source: Li & Shan, arXiv 1805.03551, equations 4 and 5.
     """
 
@@ -35,7 +48,21 @@ class _OnEdges(BackwardRule):
 
 @register_backward("stop")
 class Stop(_OnEdges):
-    """Nothing is sent back: what lies below does not learn from this edge."""
+    """Nothing is sent back: what lies below does not learn from this edge.
+
+    `dL/dY = 0`.
+
+    Shapes:
+        no signal.
+
+    Laws:
+        dL/dY of the edge is 0, and is not computed.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.backward.stop().acts
+        'edge'
+    """
 
     silent: ClassVar[bool] = True
 
@@ -43,6 +70,19 @@ class Stop(_OnEdges):
 @register_backward("scale")
 class Scale(_OnEdges):
     """`factor` times the exact signal; a negative one turns it round.
+
+    `dL/dY = factor input_gradient(W, delta)`.
+
+    Shapes:
+        `delta` of U of the reader `-> dL/dY` of Y of the source.
+
+    Laws:
+        Linear in delta; with `factor = 1` it is exact.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.backward.scale(0.5).acts
+        'edge'
 
     Source: Ganin & Lempitsky, "Unsupervised domain adaptation by backpropagation", ICML
     2015, arXiv 1409.7495, where the factor is negative.
@@ -58,7 +98,20 @@ class Scale(_OnEdges):
 class Clip(_OnEdges):
     """The exact signal, of each example scaled down to an L2 norm of at most `norm`.
 
+    `dL/dY = s min(1, norm / |s|)` with `s = input_gradient(W, delta)`.
+
     Error signals are of the mean over the batch: 1/B of what the example alone gives.
+
+    Shapes:
+        `delta` of U of the reader `-> dL/dY` of Y of the source.
+
+    Laws:
+        No example's signal is longer than `norm`; shorter ones are exact.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.backward.clip(1.0).acts
+        'edge'
 
     Source: Pascanu, Mikolov & Bengio, "On the difficulty of training recurrent neural
     networks", ICML 2013, arXiv 1211.5063, there for gradients.
@@ -80,7 +133,20 @@ class Clip(_OnEdges):
 class Noise(_OnEdges):
     """The exact signal and, in training, normal noise with a standard deviation.
 
+    `dL/dY = input_gradient(W, delta) + deviation N`, N standard normal.
+
     Error signals are of the mean over the batch: 1/B of what the example alone gives.
+
+    Shapes:
+        `delta` of U of the reader `-> dL/dY` of Y of the source.
+
+    Laws:
+        The mean over draws is the exact signal; in inference it is exact.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.backward.noise(0.1).acts
+        'edge'
 
     Source: Neelakantan et al., "Adding gradient noise improves learning for very deep
     networks", arXiv 1511.06807, there for gradients.

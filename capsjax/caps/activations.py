@@ -44,7 +44,19 @@ class _Elementwise(_NumberByNumber):
 
 @register_cap("identity")
 class Identity(_NumberByNumber):
-    """`Y = U`."""
+    """`Y = U`.
+
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        Y is U; delta is dL/dY.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.identity().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[-1.,  2.]], dtype=float32)
+    """
 
     reads: ClassVar[tuple[Kept, ...]] = ()
 
@@ -60,7 +72,19 @@ class Identity(_NumberByNumber):
 
 @register_cap("relu")
 class Relu(_NumberByNumber):
-    """`Y = max(U, 0)`; the slope at 0 is 0."""
+    """`Y = max(U, 0)`; the slope at 0 is 0.
+
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        `Y >= 0`; `cap(cap(U)) = cap(U)`; `cap(a U) = a cap(U)` for `a > 0`.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.relu().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[0., 2.]], dtype=float32)
+    """
 
     reads: ClassVar[tuple[Kept, ...]] = ("Y",)
     gain: ClassVar[float] = math.sqrt(2.0)
@@ -74,7 +98,19 @@ class Relu(_NumberByNumber):
 
 @register_cap("leaky_relu")
 class LeakyRelu(_Elementwise):
-    """`Y = U where U >= 0, else slope * U`."""
+    """`Y = U where U >= 0, else slope * U`.
+
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        `cap(a U) = a cap(U)` for `a > 0`; strictly increasing.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.leaky_relu().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[-0.01,  2.  ]], dtype=float32)
+    """
 
     gain: ClassVar[float] = math.sqrt(2.0)
 
@@ -89,7 +125,19 @@ class LeakyRelu(_Elementwise):
 
 @register_cap("elu")
 class Elu(_Elementwise):
-    """`Y = U where U > 0, else alpha (exp(U) - 1)`."""
+    """`Y = U where U > 0, else alpha (exp(U) - 1)`.
+
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        `Y > -alpha`; strictly increasing.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.elu().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[-0.632,  2.   ]], dtype=float32)
+    """
 
     gain: ClassVar[float] = math.sqrt(2.0)
 
@@ -104,7 +152,19 @@ class Elu(_Elementwise):
 
 @register_cap("selu")
 class Selu(_Elementwise):
-    """`Y = scale * elu(U, alpha)`, constants of Klambauer et al. 2017."""
+    """`Y = scale * elu(U, alpha)`, constants of Klambauer et al. 2017.
+
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        Strictly increasing; `cap(0) = 0`.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.selu().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[-1.1110001,  2.101    ]], dtype=float32)
+    """
 
     def forward(self, u: jax.Array) -> jax.Array:
         return jax.nn.selu(u)
@@ -115,7 +175,19 @@ class Selu(_Elementwise):
 
 @register_cap("gelu")
 class Gelu(_NumberByNumber):
-    """`Y = U Phi(U)`, Phi the normal distribution; or its tanh approximation."""
+    """`Y = U Phi(U)`, Phi the normal distribution; or its tanh approximation.
+
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        `cap(U) - cap(-U) = U`.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.gelu().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[-0.15900001,  1.9540001 ]], dtype=float32)
+    """
 
     gain: ClassVar[float] = math.sqrt(2.0)
 
@@ -127,7 +199,19 @@ class Gelu(_NumberByNumber):
 
 @register_cap("silu")
 class Silu(_Elementwise):
-    """`Y = U sigmoid(U)`, also called swish."""
+    """`Y = U sigmoid(U)`, also called swish.
+
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        `cap(U) - cap(-U) = U`.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.silu().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[-0.26900002,  1.7620001 ]], dtype=float32)
+    """
 
     reads: ClassVar[tuple[Kept, ...]] = ("U",)
     gain: ClassVar[float] = math.sqrt(2.0)
@@ -142,7 +226,19 @@ class Silu(_Elementwise):
 
 @register_cap("softplus")
 class Softplus(_Elementwise):
-    """`Y = log(1 + exp(U))`."""
+    """`Y = log(1 + exp(U))`.
+
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        `Y > 0`; `cap(U) - cap(-U) = U`; the slope is sigmoid(U).
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.softplus().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[0.31300002, 2.127     ]], dtype=float32)
+    """
 
     def forward(self, u: jax.Array) -> jax.Array:
         return jax.nn.softplus(u)
@@ -153,7 +249,19 @@ class Softplus(_Elementwise):
 
 @register_cap("sigmoid")
 class Sigmoid(_Elementwise):
-    """`Y = 1 / (1 + exp(-U))`."""
+    """`Y = 1 / (1 + exp(-U))`.
+
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        `0 < Y < 1`; `cap(-U) = 1 - cap(U)`; the slope is `Y (1 - Y)`.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.sigmoid().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[0.26900002, 0.88100004]], dtype=float32)
+    """
 
     output: ClassVar[str] = "unit"
 
@@ -166,7 +274,19 @@ class Sigmoid(_Elementwise):
 
 @register_cap("tanh")
 class Tanh(_Elementwise):
-    """`Y = tanh(U)`."""
+    """`Y = tanh(U)`.
+
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        `-1 < Y < 1`; `cap(-U) = -cap(U)`; the slope is `1 - Y^2`.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.tanh().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[-0.762     ,  0.96400005]], dtype=float32)
+    """
 
     def forward(self, u: jax.Array) -> jax.Array:
         return jnp.tanh(u)
@@ -182,6 +302,17 @@ class ScaledTanh(_Elementwise):
     Args:
         scale: The largest Y.
         steepness: What U is multiplied by.
+
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        `|Y| < scale`; `cap(-U) = -cap(U)`.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.scaled_tanh().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[-1.   ,  1.493]], dtype=float32)
 
     Source: LeCun, Bottou, Bengio & Haffner, Proc. IEEE 86 (1998), appendix A.
     """

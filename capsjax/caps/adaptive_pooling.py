@@ -28,6 +28,12 @@ class AdaptiveAvgPool(Cap):
         windows: Number of windows along each spatial axis, which are all axes of U but
             the last.
 
+    Shapes:
+        `U [spatial..., channels] -> Y [windows..., channels]`.
+
+    Laws:
+        Linear in U; a constant U gives the same constant.
+
     Example:
         >>> import capsjax as cj
         >>> x = cj.input("x", (13, 10, 4))

@@ -40,6 +40,18 @@ class Softmax(_OverLastAxis):
     Args:
         temperature: What U is divided by, above 0.
 
+    Shapes:
+        `U [..., n] -> Y [..., n]`.
+
+    Laws:
+        `Y > 0`; the last axis sums to 1; `cap(U + c) = cap(U)` for a number
+        c.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.softmax().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[0.047     , 0.95300007]], dtype=float32)
+
     Source: Hinton, Vinyals & Dean, arXiv 1503.02531, equation 1.
     """
 
@@ -60,6 +72,17 @@ class LogSoftmax(_OverLastAxis):
 
     Args:
         temperature: What U is divided by, above 0.
+
+    Shapes:
+        `U [..., n] -> Y [..., n]`.
+
+    Laws:
+        `exp(Y)` sums to 1; `cap(U + c) = cap(U)` for a number c.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.log_softmax().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[-3.0490003, -0.049    ]], dtype=float32)
 
     Source: Hinton, Vinyals & Dean, arXiv 1503.02531, equation 1.
     """

@@ -47,6 +47,13 @@ class Attention(Cap):
         heads: Number of heads; the features must be a multiple of it.
         causal: Whether each position attends to itself and those before it alone.
 
+    Shapes:
+        `U [3, sequence, features] -> Y [sequence, features]`.
+
+    Laws:
+        Each row of weights is positive and sums to 1; linear in V; if not
+        causal, equal permutations of the sequence go through.
+
     Example:
         >>> import capsjax as cj
         >>> x = cj.input("x", (10, 32))

@@ -63,6 +63,12 @@ class Dropout(_Drop):
     Args:
         rate: Probability that a number becomes zero.
 
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        The mean of Y over draws is U; in inference Y is U.
+
     Example:
         >>> import capsjax as cj, jax.numpy as jnp
         >>> x = cj.input("x", (1000,))
@@ -85,6 +91,17 @@ class SpatialDropout(_Drop):
 
     Args:
         rate: Probability that a channel, the last axis, becomes zero.
+
+    Shapes:
+        `U [..., channels] -> Y [..., channels]`.
+
+    Laws:
+        The mean of Y over draws is U; in inference Y is U.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.caps.spatial_dropout(0.1).output_shape((8, 8, 3))
+        (8, 8, 3)
 
     Source: Tompson, Goroshin, Jain, LeCun & Bregler, arXiv 1411.4280, section 3.2.
     """
@@ -109,6 +126,17 @@ class DropPath(_Drop):
     Args:
         rate: Probability that an example's U becomes zero.
 
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        The mean of Y over draws is U; in inference Y is U.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.caps.drop_path(0.1).output_shape((8, 8, 3))
+        (8, 8, 3)
+
     Source: Huang, Sun, Liu, Sedra & Weinberger, arXiv 1603.09382, section 3.
     """
 
@@ -122,6 +150,17 @@ class Noise(Cap):
 
     Args:
         deviation: Standard deviation of what is added.
+
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        The mean of Y over draws is U; in inference Y is U.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.caps.noise(0.1).output_shape((8, 8, 3))
+        (8, 8, 3)
 
     Source: Bishop, Neural Computation 7 (1995), 108-116.
     """

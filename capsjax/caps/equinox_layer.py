@@ -43,6 +43,12 @@ class EquinoxLayer(Cap):
         draws: Whether the layer draws in training. It is then called with `key=`: in
             training a key for each example, in inference None.
 
+    Shapes:
+        `U -> Y`, as the layer maps one example.
+
+    Laws:
+        Those of the layer.
+
     Example:
         >>> import capsjax as cj, equinox as eqx
         >>> @cj.register_layer("doctest_linear")

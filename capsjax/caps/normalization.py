@@ -77,6 +77,12 @@ class LayerNorm(_Norm):
     Args:
         epsilon: Added to the variance: 1e-5 in GPT-2, 1e-6 in Vision Transformers.
 
+    Shapes:
+        `U [..., n] -> Y [..., n]`.
+
+    Laws:
+        Y has mean 0; `cap(a U + c) = cap(U)` for `a > 0`, up to epsilon.
+
     Example:
         >>> import capsjax as cj
         >>> x = cj.input("x", (5, 8))
@@ -100,6 +106,13 @@ class GroupNorm(_Norm):
     Args:
         groups: Number of groups; the channels must be a multiple of it.
         epsilon: Added to the variance.
+
+    Shapes:
+        `U [spatial..., channels] -> Y [spatial..., channels]`.
+
+    Laws:
+        Each group has mean 0; `cap(a U + c) = cap(U)` for `a > 0`, up to
+        epsilon.
 
     Example:
         >>> import capsjax as cj
@@ -143,6 +156,12 @@ class RmsNorm(_Norm):
 
     Args:
         epsilon: Added to the mean square.
+
+    Shapes:
+        `U [..., n] -> Y [..., n]`.
+
+    Laws:
+        `cap(a U) = cap(U)` for `a > 0`, up to epsilon.
 
     Example:
         >>> import capsjax as cj, jax.numpy as jnp

@@ -62,7 +62,20 @@ class _Pool(Cap):
 
 @register_cap("max_pool")
 class MaxPool(_Pool):
-    """`Y[p] = max of U over the window at p`; the first maximum gets the gradient."""
+    """`Y[p] = max of U over the window at p`; the first maximum gets the gradient.
+
+    Shapes:
+        `U [spatial..., channels] -> Y [spatial'..., channels]`.
+
+    Laws:
+        `cap(a U + c) = a cap(U) + c` for `a > 0`; the gradient goes to one
+        number of a window.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.caps.max_pool((2, 2)).output_shape((8, 8, 3))
+        (4, 4, 3)
+    """
 
     reads: ClassVar[tuple[Kept, ...]] = ("U", "Y")
 
@@ -83,7 +96,19 @@ class MaxPool(_Pool):
 
 @register_cap("avg_pool")
 class AvgPool(_Pool):
-    """`Y[p] = mean of U over the window at p`; padding is not counted."""
+    """`Y[p] = mean of U over the window at p`; padding is not counted.
+
+    Shapes:
+        `U [spatial..., channels] -> Y [spatial'..., channels]`.
+
+    Laws:
+        Linear in U; a constant U gives the same constant.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.caps.avg_pool((2, 2)).output_shape((8, 8, 3))
+        (4, 4, 3)
+    """
 
     reads: ClassVar[tuple[Kept, ...]] = ()
 
@@ -106,7 +131,19 @@ class AvgPool(_Pool):
 
 @register_cap("global_avg_pool")
 class GlobalAvgPool(Cap):
-    """`Y[c] = mean of U[..., c]` over all axes but the last."""
+    """`Y[c] = mean of U[..., c]` over all axes but the last.
+
+    Shapes:
+        `U [spatial..., channels] -> Y [channels]`.
+
+    Laws:
+        Linear in U; a constant U gives the same constant.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.caps.global_avg_pool().output_shape((8, 8, 3))
+        (3,)
+    """
 
     reads: ClassVar[tuple[Kept, ...]] = ()
 

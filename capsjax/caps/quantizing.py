@@ -32,6 +32,17 @@ class _PiecewiseConstant(Cap):
 class Step(_PiecewiseConstant):
     """`Y = 1 where U > 0, else 0`: the threshold unit; at 0 it is 0.
 
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        `cap(cap(U)) = cap(U)`; the slope is 0 wherever there is one.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.step().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[0., 1.]], dtype=float32)
+
     Source: Bengio, Leonard & Courville, arXiv 1308.3432, section 4.
     """
 
@@ -42,6 +53,17 @@ class Step(_PiecewiseConstant):
 @register_cap("sign")
 class Sign(_PiecewiseConstant):
     """`Y = 1 where U >= 0, else -1`; at 0 it is 1, so that Y has two values.
+
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        `cap(cap(U)) = cap(U)`; the slope is 0 wherever there is one.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.sign().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[-1.,  1.]], dtype=float32)
 
     Source: Courbariaux, Hubara, Soudry, El-Yaniv & Bengio, arXiv 1602.02830,
     equation 1.
@@ -57,6 +79,18 @@ class Quantize(_PiecewiseConstant):
 
     Args:
         levels: How many values Y has, evenly spaced from 0 to 1; 2^k for k bits.
+
+    Shapes:
+        `U [...] -> Y [...]`, any shape.
+
+    Laws:
+        `0 <= Y <= 1`; `cap(cap(U)) = cap(U)`; the slope is 0 wherever there
+        is one.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.quantize(3).forward(jnp.array([[-1.0, 0.4]])).round(3)
+        Array([[0. , 0.5]], dtype=float32)
 
     Source: Zhou et al., DoReFa-Net, arXiv 1606.06160, equation 5 and section 2.5.
     """

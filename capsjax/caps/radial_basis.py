@@ -26,6 +26,12 @@ class RadialBasis(Cap):
         centers: Each center as text, a character for each number: `#` for +1, any
             other for -1.
 
+    Shapes:
+        `U [..., size of a center] -> Y [..., centers]`.
+
+    Laws:
+        `Y <= 0`, and 0 at a center alone.
+
     Example:
         >>> import capsjax as cj, jax.numpy as jnp
         >>> cj.caps.radial_basis(("#.", "##")).forward(jnp.array([[1.0, 0.0]]))

@@ -36,6 +36,12 @@ class LocalResponseNorm(Cap):
         beta: Exponent.
         k: What is added to it.
 
+    Shapes:
+        `U [..., channels] -> Y [..., channels]`.
+
+    Laws:
+        `cap(-U) = -cap(U)`.
+
     Example:
         >>> import capsjax as cj
         >>> x = cj.input("x", (27, 27, 96))

@@ -50,7 +50,22 @@ class _Iteration(NamedTuple):
 
 @register_cap("route")
 class Route(Cap):
-    """Routing by agreement: votes [lower, upper, dimension] to [upper, dimension]."""
+    """Routing by agreement: votes [lower, upper, dimension] to [upper, dimension].
+
+    `Y = squash(sum over l of c_l U_l)`, `c = softmax(b)` over the upper capsules; `b`
+    begins as 0, and in each iteration grows by `<U_l, Y>`.
+
+    Shapes:
+        `U [lower, upper, dimension] -> Y [upper, dimension]`.
+
+    Laws:
+        `|Y| < 1`; Y does not depend on the order of the lower capsules.
+
+    Example:
+        >>> import capsjax as cj
+        >>> cj.caps.route(3).output_shape((6, 10, 16))
+        (10, 16)
+    """
 
     iterations: Iterations = 3
 

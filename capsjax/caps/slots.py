@@ -29,6 +29,12 @@ class Multiply(Cap):
 
     A gate is a slot that another capsule has computed.
 
+    Shapes:
+        `U [slots, ...] -> Y [...]`.
+
+    Laws:
+        Linear in each slot; Y does not depend on the order of slots.
+
     Example:
         >>> import capsjax as cj
         >>> x = cj.input("x", (8,))
@@ -77,6 +83,12 @@ class Mask(Cap):
     With a one-hot label in the last slot this is the mask before CapsNet's decoder,
     which leaves the vector of one capsule and clears the others: the true label's in
     training, and to reconstruct, the label of any class that is asked for.
+
+    Shapes:
+        `U [..., n, m + 1] -> Y [..., n, m]`.
+
+    Laws:
+        Linear in the vectors, and in the numbers beside them.
 
     Example:
         >>> import capsjax as cj

@@ -55,6 +55,14 @@ class Standardize(Cap):
         unbiased: Whether the running variance takes the unbiased estimate, with n - 1,
             as in PyTorch; otherwise the mean of squares, as in Keras and Flax.
 
+    Shapes:
+        `U [..., channels] -> Y [..., channels]`; state `mean`, `variance`
+        of `[channels]`.
+
+    Laws:
+        In training each channel of a batch has mean 0, and `cap(a U + c) =
+        cap(U)` for `a > 0`, up to epsilon.
+
     Example:
         >>> import capsjax as cj
         >>> image = cj.input("image", (8, 8, 3))

@@ -68,7 +68,19 @@ class _OfVectors(Cap):
 
 @register_cap("squash")
 class Squash(_OfVectors):
-    """`Y = |U|^2 / (1 + |U|^2) * U / |U|` along the last axis."""
+    """`Y = |U|^2 / (1 + |U|^2) * U / |U|` along the last axis.
+
+    Shapes:
+        `U [..., dimension] -> Y [..., dimension]`.
+
+    Laws:
+        `|Y| < 1`; Y has the direction of U; turning U turns Y.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.squash().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([[-0.37300003,  0.74500006]], dtype=float32)
+    """
 
     def forward(self, u: jax.Array) -> jax.Array:
         return squash(wide(u)).astype(u.dtype)
@@ -82,7 +94,19 @@ class Squash(_OfVectors):
 
 @register_cap("length")
 class Length(_OfVectors):
-    """`Y = |U|`, the norm along the last axis; its slope at 0 is 0."""
+    """`Y = |U|`, the norm along the last axis; its slope at 0 is 0.
+
+    Shapes:
+        `U [..., dimension] -> Y [...]`.
+
+    Laws:
+        `Y >= 0`; `cap(a U) = |a| cap(U)`.
+
+    Example:
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> cj.caps.length().forward(jnp.array([[-1.0, 2.0]])).round(3)
+        Array([2.236], dtype=float32)
+    """
 
     reads: ClassVar[tuple[Kept, ...]] = ("U", "Y")
 

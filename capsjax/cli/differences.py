@@ -60,6 +60,6 @@ def _parts(net: cj.Network) -> Iterator[tuple[str, str]]:
         yield name, f"input {shape}"
     losses = {each.output: str(each.loss) for each in net.typed.losses}
     for capsule in net.typed.unfolded:
-        name, reads, _, function, output, count, _ = capsule_cells(capsule)
+        name, reads, _, function, output, count, *_ = capsule_cells(capsule)
         loss = f"\nloss {losses[name]}" if name in losses else ""
         yield name, f"{reads}\n{function} {output}, {count} parameters{loss}"

@@ -126,5 +126,6 @@ _CONTENTS = {
     "program.stablehlo": "the program; cj.load_exported reads the folder",
     "report.html": "all of this on a page",
     "run.json": "how it was trained, and what decides the result",
+    "trace.csv": "sizes of signals, weights and gradients over steps",
     "state.safetensors": "running statistics and wiring",
 }

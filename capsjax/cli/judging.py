@@ -110,7 +110,7 @@ def predict(
     typer.echo(
         f"Predict by {described(loaded.net)} for {count:,} example{plural} of {source}."
     )
-    outputs = predict_outputs(loaded.net, loaded.params, loaded.state, inputs)
+    outputs = predict_outputs(loaded.net, loaded.evaluated, loaded.state, inputs)
     classes = dict(loaded.net.graph.losses)
     told = {
         name: own.argmax(axis=-1)

@@ -12,6 +12,9 @@ from capsjax.cli.given import described, graph_of
 if TYPE_CHECKING:
     from rich.table import Table
 
+_WIDE = 110
+"""Columns that a table with a line a capsule needs."""
+
 
 def check(spec: Spec) -> None:
     """Check a network: every fault is named with its place and its cure.
@@ -74,7 +77,8 @@ def show(
     net = cj.compile(graph_of(spec))
     if svg is not None:
         cj.view.draw(net, svg)
-    Console().print(cj.view.summary(net))
+    console = Console()
+    console.print(cj.view.summary(net, narrow=console.width < _WIDE))
     if svg is not None:
         typer.echo(f"Drawing in {svg}")
 

@@ -12,6 +12,7 @@ from capsjax.cli import differences
 from capsjax.cli.command import Cache, RunFolder
 from capsjax.cli.given import described, split_in_words
 from capsjax.cli.listed import Listed, best_of, find_runs, listed, metrics_of
+from capsjax.cli.tracing import read_trace
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -146,26 +147,10 @@ def report(
     examples = None if data is None else cj.load_data(data)
     on = "" if examples is None else f", with {split_in_words(examples)}"
     typer.echo(f"Report on {described(loaded.net)}{on}. It will be in {out}.")
-    page = cj.view.report(loaded, examples, _trace(run / "trace.csv"))
+    page = cj.view.report(loaded, examples, read_trace(run / "trace.csv"))
     out.parent.mkdir(parents=True, exist_ok=True)
     page.save(out)
     typer.echo(f"Report in {out}, {len(page.html.encode()) / 1024:,.0f} KiB")
-
-
-def _trace(path: Path) -> Any:
-    """The table of a tracer, if it was saved."""
-    if not path.is_file():
-        return None
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, keep_default_na=False, na_values={"value": [""]})
-        return table.astype({"step": int, "value": float})
-    except (ValueError, KeyError) as error:
-        raise ValueError(
-            f"{path}: found {error}; expected the table of a tracer; cure: remove it, "
-            "or save it again, tracer.table.to_csv(path, index=False)"
-        ) from None
 
 
 def _table(folder: Path, found: Sequence[Listed]) -> "Table":

@@ -18,6 +18,7 @@ from capsjax.cli.given import (
     trainable,
 )
 from capsjax.cli.recorder import Recorder
+from capsjax.cli.tracing import recorded, together, tracer_of
 from capsjax.compiler.stored_step import stored_jit
 from capsjax.graph.files import write_atomically
 from capsjax.training.fit import fit_by
@@ -89,6 +90,16 @@ def train(
             "TensorBoard and Perfetto.",
         ),
     ] = False,
+    trace: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="STEPS",
+            help="Every so many steps, record how large outputs, error signals, "
+            "weights and gradients are: trace.csv, and curves in the report.",
+            show_default=False,
+        ),
+    ] = None,
     several: Annotated[
         bool,
         typer.Option(
@@ -140,17 +151,21 @@ def train(
     )
     identity = f"{cj.content_hash(graph)}, {digest(configuration.document)}"
 
+    recorder = Recorder(folder / "profile") if profile else None
+
     def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+        if recorder is not None:
+            return recorder.compiled(function)
         named = f"{function.__qualname__}, {identity}"
         return stored_jit(function, named, programs)
 
     arguments = configuration.arguments()
     if several:
         arguments.setdefault("mesh", {"data": -1})
-    recorder = Recorder(folder / "profile") if profile else None
+    tracer = None if trace is None else tracer_of(net, examples, trace)
     recipe = Recipe(
         **arguments,
-        trace=recorder,
+        trace=together(recorder, tracer),
         folder=folder,
         resume=resume,
         about={"data": examples.name, "configuration": configuration.document},
@@ -159,10 +174,11 @@ def train(
         run = fit_by(compiled, net, examples, recipe)
     if not first:
         return
+    traced = None if tracer is None else recorded(tracer, folder / "trace.csv")
     pictures = {
         "learning-curves.svg": cj.view.learning_curves(run.history).svg,
         "graph.svg": cj.view.draw(net).svg,
-        "report.html": cj.view.report(run, examples).html,
+        "report.html": cj.view.report(run, examples, traced).html,
     }
     for name, content in pictures.items():
         write_atomically(folder / name, content.encode())

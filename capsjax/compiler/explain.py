@@ -14,6 +14,7 @@ from capsjax.compiler.network import Network
 from capsjax.compiler.outline import Copies, Item, count_words, held, relative
 from capsjax.compiler.plan import RunPlan, copy_bytes, flops, residual_bytes
 from capsjax.compiler.text import table
+from capsjax.displayed import Displayed
 from capsjax.graph.declaration import Graph
 from capsjax.graph.typed import (
     Concatenation,
@@ -27,7 +28,7 @@ from capsjax.weightings import Weighting
 
 
 @dataclasses.dataclass(frozen=True)
-class Explanation:
+class Explanation(Displayed):
     """The text of `explain`; prints itself."""
 
     text: str

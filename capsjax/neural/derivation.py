@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from capsjax.displayed import Displayed
 from capsjax.graph.errors import GraphError, Problem, brief, listing
 from capsjax.graph.kinds import CapKind
 from capsjax.graph.levels import group
@@ -43,7 +44,7 @@ class Step(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Derivation:
+class Derivation(Displayed):
     """A sequence of rule applications that generates a network; made by `derive`.
 
     Every step adds one node. A step without sources is the rule of variable; one whose

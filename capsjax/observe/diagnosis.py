@@ -12,6 +12,7 @@ import numpy as np
 from capsjax.compiler import Network
 from capsjax.compiler.jit import jit
 from capsjax.compiler.plan import behind
+from capsjax.displayed import Displayed
 from capsjax.graph.typed import TypedGraph
 from capsjax.observe.measures import apart, root_mean_square, sizes
 
@@ -50,7 +51,7 @@ class Finding:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Diagnosis:
+class Diagnosis(Displayed):
     """What `cj.diagnose` has found; prints itself.
 
     Attributes:

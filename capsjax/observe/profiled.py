@@ -5,6 +5,7 @@ import dataclasses
 import gzip
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,11 @@ class Profiled:
                 program that runs within; in any order, at any time before the end.
         """
         text = compiled.as_text() or ""
-        known = {name: scope(op.op_name) for name, op in operations(text).items()}
+        known = {
+            # Steps that are taken in one loop all stand in its body.
+            name: re.sub(r"^(while/(body|cond)/?)+", "", scope(op.op_name))
+            for name, op in operations(text).items()
+        }
         self._programs[module_name(text)] = known
 
     def _write_names(self) -> None:

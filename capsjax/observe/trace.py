@@ -13,7 +13,9 @@ from capsjax.compiler import Network
 from capsjax.compiler.batch import require_loss
 from capsjax.compiler.jit import jit
 from capsjax.compiler.parameters import flatten
-from capsjax.observe.measures import length, sizes
+from capsjax.displayed import Displayed
+from capsjax.observe.histograms import EDGES, histogram
+from capsjax.observe.measures import apart, length, sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,29 +27,38 @@ Name = tuple[str, str, str]
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Numbers by name: a pytree of one array, which `jax.vmap` and `scan` may stack.
+    """Numbers by name: a pytree of arrays, which `jax.vmap` and `scan` may stack.
 
     Attributes:
         names: For each number the capsule, the source (empty but for edges), and the
             quantity.
         values: The numbers, [n]; of members, [members, n].
+        counted: For each histogram the same as in `names`.
+        counts: The histograms, [m, bins]; of members, [members, m, bins]; None if none
+            are made.
     """
 
     names: tuple[Name, ...] = dataclasses.field(metadata={"static": True})
     values: jax.Array
+    counted: tuple[Name, ...] = dataclasses.field(default=(), metadata={"static": True})
+    counts: jax.Array | None = None
 
 
-class Tracer:
+class Tracer(Displayed):
     """Measures a network now and then while it is trained; made by `cj.trace`.
 
     Attributes:
         net: The network.
         batch: The examples on which all is measured.
         every: At which steps: multiples of it.
+        counting: Whether histograms are made, too.
     """
 
-    def __init__(self, net: Network, batch: Mapping[str, Any], every: int):
+    def __init__(
+        self, net: Network, batch: Mapping[str, Any], every: int, counting: bool
+    ):
         self.net, self.batch, self.every = net, dict(batch), every
+        self.counting = counting
         self._exact = _exact(net)
         self._program = jit(self.measure)
         self._records: list[tuple[int, Measured]] = []
@@ -89,6 +100,7 @@ class Tracer:
         for quantity, table in zip(("Y", "delta", "dead"), tables, strict=True):
             found |= {(name, "", quantity): size for name, size in table.items()}
         own = gradient(net, params, state)
+        given = params, state
         named = net.named(params)
         for name, array in flatten(named):
             found[_row(name)] = length(array)
@@ -98,7 +110,24 @@ class Tracer:
             state = self._exact.state_from_named(net.named_state(state))
             found |= _cosines(own, gradient(self._exact, params, state))
         values = jnp.stack([jnp.asarray(value, float) for value in found.values()])
-        return Measured(tuple(found), values)
+        if not self.counting:
+            return Measured(tuple(found), values)
+        counted = self._count(*given, named, key)
+        counts = jnp.stack(list(counted.values()))
+        return Measured(tuple(found), values, tuple(counted), counts)
+
+    def _count(
+        self, params: Any, state: Any, named: Any, key: jax.Array
+    ) -> dict[Name, jax.Array]:
+        """Histograms of outputs, error signals and parameters."""
+        net, batch = self.net, self.batch
+        inputs, _ = apart(net, batch)
+        outputs = net.activations(params, state, inputs, train=True, key=key)
+        deltas = net.deltas(params, state, batch, train=True, key=key)
+        found = {(name, "", "Y"): histogram(own["Y"]) for name, own in outputs.items()}
+        for name, delta in deltas.items():  # of an example, as in the table
+            found[name, "", "delta"] = histogram(delta * delta.shape[0])
+        return found | {_row(name): histogram(own) for name, own in flatten(named)}
 
     def record(self, step: int, measured: Measured) -> None:
         """Adds the numbers of one moment to the table.
@@ -145,6 +174,33 @@ class Tracer:
             return pd.DataFrame({name: [] for name in names})
         return pd.concat(parts, ignore_index=True)
 
+    @property
+    def histograms(self) -> "pd.DataFrame":
+        """All histograms, one row a bin that is not empty.
+
+        `step`, (`member`,) `capsule`, `source`, `quantity`; `low` and `high`, between
+        which |x| is; and the `share` of all entries. Quantities are `Y`, `delta` (of an
+        example), `W` and `B`. Bins reach from 1e-12 to 1e4, four to a decade: the first
+        one holds zeros, too, and the last one what is not finite. Empty unless
+        `cj.trace` was told `histograms=True`.
+        """
+        import pandas as pd  # here: the first step shall not wait for it
+
+        names = ["step", "member", "capsule", "source", "quantity"]
+        names += ["low", "high", "share"]
+        rows: list[tuple[Any, ...]] = []
+        several = False
+        for step, measured in self._records:
+            counts = np.asarray(measured.counts) if self.counting else np.zeros((0, 1))
+            several = several or counts.ndim == 3
+            shares = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
+            for at in zip(*np.nonzero(shares), strict=True):
+                *member, which, bin = at
+                place = (step, *(member or [0]), *measured.counted[which])
+                rows.append((*place, EDGES[bin], EDGES[bin + 1], shares[at]))
+        table = pd.DataFrame(rows, columns=names)
+        return table if several else table.drop(columns="member")
+
     def __repr__(self) -> str:
         return (
             f"Tracer({self.net.graph.name!r}, every {self.every} steps, "
@@ -152,7 +208,13 @@ class Tracer:
         )
 
 
-def trace(net: Network, batch: Mapping[str, Any], *, every: int = 100) -> Tracer:
+def trace(
+    net: Network,
+    batch: Mapping[str, Any],
+    *,
+    every: int = 100,
+    histograms: bool = False,
+) -> Tracer:
     """Watches signals, weights and gradients of a network while it is trained.
 
     Every so many steps, |Y|, |delta| and the share of dead units of each capsule,
@@ -166,6 +228,9 @@ def trace(net: Network, batch: Mapping[str, Any], *, every: int = 100) -> Tracer
         batch: Inputs and targets by name: the examples on which all is measured, some
             hundred at most.
         every: Number of steps.
+        histograms: Whether to count, too, how many entries of each output, error
+            signal and parameter have which size: `tracer.histograms`, which
+            `cj.view.histograms` draws.
 
     Returns:
         The tracer: `cj.fit(net, data, trace=tracer)`, or `tracer(step, params, state)`
@@ -191,7 +256,7 @@ def trace(net: Network, batch: Mapping[str, Any], *, every: int = 100) -> Tracer
     if every < 1:
         raise ValueError(f"found every={every}; expected at least 1")
     require_loss(net.graph)
-    return Tracer(net, batch, every)
+    return Tracer(net, batch, every, histograms)
 
 
 def _exact(net: Network) -> Network | None:

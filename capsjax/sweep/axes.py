@@ -21,6 +21,18 @@ import numpy as np
 
 from capsjax.graph.errors import brief
 
+__all__ = [
+    "Range",
+    "When",
+    "choice",
+    "integers",
+    "linear",
+    "log",
+    "log_uniform",
+    "uniform",
+    "when",
+]
+
 Values = dict[str, Any]
 """What a member has, by axis; an axis that is not there for it is left out."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from capsjax.displayed import Displayed
 from capsjax.sweep.session import Session
 from capsjax.sweep.tables import plain, tables_of
 from capsjax.training.run import Run
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class SweepResult:
+class SweepResult(Displayed):
     """The result of `cj.sweep`.
 
     A tidy table of the history, not a cube of arrays: members may have rows at other

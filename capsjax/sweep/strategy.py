@@ -185,20 +185,21 @@ def _measured(
     if not others or work / _FLOPS < _WORTH_S:
         return first
     compiled = program.with_lanes(first.lanes)
-    seconds = _time(compiled, members, 1, rounds=1) / first.threads
-    whole = seconds * len(members) * lengths.blocks
+    lap = _lap(compiled, members, 1)
+    whole = lengths.blocks * share * _share_of(lap, first.lanes, share, first.threads)
     affordable = []
     for lanes in others:
         # Compiled, warmed and run twice, if it is no quicker than the first.
-        cost = compiled.seconds + 3 * seconds * lanes * devices * first.threads
+        cost = compiled.seconds + 3 * lap * lanes / first.lanes
         if cost <= _SHARE * whole / len(others):
             affordable.append(lanes)
     if not affordable:
         return first
-    found = {
-        lanes: _time(program.with_lanes(lanes), members, first.threads, rounds=2)
-        for lanes in (first.lanes, *affordable)
-    }
+    found = {}
+    for lanes in (first.lanes, *affordable):
+        threads = min(first.threads, -(-share // lanes))
+        lap = _lap(program.with_lanes(lanes), members, threads)
+        found[lanes] = _share_of(lap, lanes, share, first.threads)
     best = min(found, key=found.__getitem__)
     rates = ", ".join(
         f"{lanes} at once {1e6 * each / lengths.block:.3g} us"
@@ -207,12 +208,20 @@ def _measured(
     return Choice(best, first.threads, f"measured, a step of a member: {rates}")
 
 
-def _time(
-    compiled: Compiled, members: Sequence[Member], threads: int, rounds: int
-) -> float:
-    """Seconds of a block for one member, with so many programs at the same time.
+def _share_of(lap: float, lanes: int, members: int, threads: int) -> float:
+    """A member's share of the seconds that a block takes all of them.
 
-    The least of the rounds, after a first one that is not counted where there are more.
+    Not every program is full at the end, nor has every thread one to run: 64 members
+    at once leave the second of two threads without work.
+    """
+    programs = -(-members // lanes)
+    return lap * -(-programs // threads) / members
+
+
+def _lap(compiled: Compiled, members: Sequence[Member], threads: int) -> float:
+    """Seconds of a block, with so many programs at the same time.
+
+    The least of two rounds, after a first one that is not counted.
     """
     size = min(compiled.width, len(members))
     unit = Unit(0, tuple(members[:size]), compiled.lanes, 0, 1)
@@ -221,15 +230,13 @@ def _time(
         jax.block_until_ready(run_block(compiled, unit))
 
     once = as_here(once)
+    laps = []
     with ThreadPoolExecutor(threads) as pool:
-        if rounds > 1:
-            list(pool.map(once, range(threads)))
-        laps = []
-        for _ in range(rounds):
+        for _ in range(3):
             begin = time.perf_counter()
             list(pool.map(once, range(threads)))
             laps.append(time.perf_counter() - begin)
-    return min(laps) / (threads * size)
+    return min(laps[1:])
 
 
 def on_devices() -> tuple[Any, ...]:

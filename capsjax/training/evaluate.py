@@ -38,7 +38,8 @@ def evaluate(
         net: A run; or a network, with parameters.
         data: What `cj.load_data(...)` gives, whose test examples are taken; or
             examples; or arrays by input and output name.
-        params: Parameters; those of the run, if left out.
+        params: Parameters; `run.evaluated`, if left out: the moving average where one
+            was kept.
         state: State; that of the run, if left out, or of a network that has none.
         batch_size: Examples that are evaluated together.
         settings: Traced settings of the network by name, as for `cj.fit`.
@@ -78,7 +79,7 @@ def evaluate(
 def parts(net: Network | Run, params: Any, state: Any) -> tuple[Network, Any]:
     """A network that declares a loss, and its parameters and state as a carry."""
     if isinstance(net, Run):
-        params = net.params if params is None else params
+        params = net.evaluated if params is None else params
         state = net.state if state is None else state
         net = net.net
     elif params is None:

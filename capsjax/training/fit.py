@@ -313,6 +313,7 @@ def _run(loop: Loop, folder: Any) -> Run:
         configuration=None if folder is None else folder.about,
         average=average,
         faults=faults,
+        folder=None if folder is None else folder.path,
     )
 
 

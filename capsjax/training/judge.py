@@ -9,6 +9,7 @@ import numpy as np
 
 from capsjax.compiler import Network
 from capsjax.compiler.jit import jit
+from capsjax.displayed import Displayed
 from capsjax.training.data import Data, Split
 from capsjax.training.dataset import bind, covering
 from capsjax.training.evaluate import examples_of, parts
@@ -16,7 +17,7 @@ from capsjax.training.run import Run
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Judged:
+class Judged(Displayed):
     """What a network makes of each of N examples.
 
     Attributes:
@@ -83,7 +84,8 @@ def judge(
     Args:
         net: A run; or a network, with parameters.
         data: As for `cj.evaluate`: of a training and a test set, the test set.
-        params: Parameters; those of the run, if left out.
+        params: Parameters; `run.evaluated`, if left out: the moving average where one
+            was kept.
         state: State; that of the run, if left out, or of a network that has none.
         batch_size: Examples that are evaluated together.
 

@@ -31,8 +31,8 @@ def load_run(folder: str | os.PathLike[str], net: Network | None = None) -> Run:
 
     Args:
         folder: The folder, as `Run.save` or `capsjax train` writes it: graph.json,
-            parameters.safetensors, history.csv; and, if they are there, run.json and
-            state.safetensors.
+            parameters.safetensors, history.csv; and, if they are there, run.json,
+            state.safetensors and average.safetensors.
         net: The network to load into, where it was compiled in a way of its own, with
             traced settings, say; left out, graph.json is compiled.
 
@@ -71,7 +71,16 @@ def load_run(folder: str | os.PathLike[str], net: Network | None = None) -> Run:
             "net= out, or compile this graph.json"
         )
     params = _parameters(net, folder / "parameters.safetensors")
-    return Run(net, params, _state(net, folder), history, configuration)
+    average = folder / "average.safetensors"
+    return Run(
+        net=net,
+        params=params,
+        state=_state(net, folder),
+        history=history,
+        configuration=configuration,
+        average=_parameters(net, average) if average.is_file() else None,
+        folder=folder,
+    )
 
 
 def require_run(folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from capsjax.compiler import Network
 from capsjax.compiler.state import named_state_shapes
+from capsjax.displayed import Displayed
 from capsjax.graph import plain
 from capsjax.graph import save as save_graph
 from capsjax.graph.files import new_folder, write_atomically
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Run:
+class Run(Displayed):
     """The result of `cj.fit`.
 
     Attributes:
@@ -32,6 +33,7 @@ class Run:
             stands in run.json, and has no effect on what is loaded.
         average: Moving average of the parameters, if one was kept.
         faults: What the guard has found, `Fault`s.
+        folder: Where it is kept, if it is.
     """
 
     net: Network
@@ -41,6 +43,12 @@ class Run:
     configuration: Mapping[str, Any] | None = None
     average: Any = None
     faults: tuple[Any, ...] = ()
+    folder: Path | None = None
+
+    @property
+    def evaluated(self) -> Any:
+        """The parameters that validation measures: the average, where one was kept."""
+        return self.params if self.average is None else self.average
 
     def save(
         self, folder: str | os.PathLike[str], more: Mapping[str, bytes] | None = None

@@ -26,6 +26,17 @@ from typing import Any
 
 import jax.numpy as jnp
 
+__all__ = [
+    "constant",
+    "cosine",
+    "exponential",
+    "linear",
+    "one_cycle",
+    "piecewise",
+    "staircase",
+    "warmup_linear",
+]
+
 Schedule = Callable[[Any], Any]
 
 

@@ -32,8 +32,9 @@ class Interrupted(KeyboardInterrupt):
 class Signals:
     """Notes SIGINT and SIGTERM in place of what they do, as a context manager.
 
-    The second one does what it always does. Outside the main thread, where Python lets
-    no one handle signals, nothing is noted.
+    The second one does what it always does. What the process ignores, as `nohup` and
+    shells' background jobs let it ignore SIGINT, stays ignored. Outside the main
+    thread, where Python lets no one handle signals, nothing is noted.
 
     Attributes:
         received: The number of the signal that came, or None.
@@ -46,7 +47,8 @@ class Signals:
     def __enter__(self) -> "Signals":
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                self._before[number] = signal.signal(number, self._note)
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(

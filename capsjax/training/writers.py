@@ -27,6 +27,13 @@ from typing import IO, Any
 
 from capsjax.graph.files import write_atomically
 
+__all__ = [
+    "CSV",
+    "TensorBoard",
+    "csv",
+    "tensorboard",
+]
+
 Row = Mapping[str, Any]
 _POSITIONS = ("step", "epoch")
 

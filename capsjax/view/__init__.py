@@ -9,6 +9,9 @@
     cj.view.memory(net, 128)        what a memory budget costs
     cj.view.diagnosis(found)        outputs and error signals over depth
     cj.view.trace(tracer.table)     signals, weights and gradients over a run
+    cj.view.learning(tracer, net)   the same in the graph, with a slider over steps
+    cj.view.histograms(tracer)      sizes of entries, a row a capsule
+    cj.view.signals(net.deltas(..)) sizes of error signals or activations, a table
     cj.view.response(result)        a sweep's metric over the values of its axes
     cj.view.parallel(result)        each member of a sweep, across all axes
     cj.view.heat_map(result, x, y)  a sweep's metric over two axes
@@ -19,16 +22,26 @@
     cj.view.draw_networks(nets)     many side by side
     cj.view.figure(6)               what Figures 3 to 8 of the paper illustrate
 
-Pictures are made without a display and without matplotlib's global state; they show
-themselves in notebooks and are saved by `.save("picture.svg")` or `.png`; drawings of
-graphs as `.pdf` and `.tex`, too.
+Every function that draws returns a `Picture`: `.axes` are the matplotlib axes it drew,
+in reading order, and `.figure` is their figure, to change or to take further. It shows
+itself in a notebook and is saved by `.save("picture.svg")`, `.png` or `.pdf`. Every
+plot takes `ax=`, axes of a figure of yours: it draws into them or, where it has several
+panels, in their place; that figure then shows itself. Drawings of graphs and of neurons
+are `Drawing`s: they have their own measure, and are saved as `.tex`, too.
+
+Pictures are made without a display and without matplotlib's global state. On a dark
+page an SVG shows itself in colors for dark pages. Results (`Run`, `SweepResult`,
+`Judged`, `Diagnosis`, `Derivation`, ...) show themselves in notebooks by what is here.
 """
 
 from capsjax.view.compared import compared_curves
 from capsjax.view.curves import learning_curves
 from capsjax.view.decoded import perturbations, reconstructions
 from capsjax.view.diagnosis import diagnosis
+from capsjax.view.displays import signals
 from capsjax.view.drawing import draw
+from capsjax.view.histograms import histograms
+from capsjax.view.learning import Learning, learning
 from capsjax.view.memory import memory
 from capsjax.view.neural import draw_network, draw_networks
 from capsjax.view.neural_figures import figure
@@ -42,6 +55,7 @@ from capsjax.view.widget import explore
 
 __all__ = [
     "Drawing",
+    "Learning",
     "Picture",
     "Report",
     "compared_curves",
@@ -52,6 +66,8 @@ __all__ = [
     "explore",
     "figure",
     "heat_map",
+    "histograms",
+    "learning",
     "learning_curves",
     "memory",
     "parallel",
@@ -59,6 +75,7 @@ __all__ = [
     "reconstructions",
     "report",
     "response",
+    "signals",
     "summary",
     "sweep_curves",
     "trace",

@@ -6,27 +6,34 @@ from typing import TYPE_CHECKING, Any
 from capsjax.view.curves import PREFIX, style_panel
 from capsjax.view.labels import name_words
 from capsjax.view.picture import Picture
+from capsjax.view.style import DISTINCT, finish, legend_beside, panels
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 _NO_METRIC = ("epoch", "step", "seconds")
 _COLUMNS = 3
 
 
-def compared_curves(histories: Mapping[str, "pd.DataFrame"]) -> Picture:
+def compared_curves(
+    histories: Mapping[str, "pd.DataFrame"], *, ax: "Axes | None" = None
+) -> Picture:
     """Draws the metrics of several runs over epochs.
 
     Args:
         histories: The history of each run, by the name that it is to have.
+        ax: Axes to draw into, or in whose place several panels are drawn; those of a
+            figure of its own, if left out.
 
     Returns:
         The picture, one panel a metric, a color a run: a line for validation, and a
-        thin dotted one for training; shows itself in a notebook; has `.figure`,
-        `.svg`, `.png` and `.save(path)`.
+        thin dotted one for training; shows itself in a notebook; has `.axes`,
+        `.figure`, `.svg`, `.png` and `.save(path)`.
 
     Raises:
-        ValueError: There is no run, or no metric that one of them has.
+        ValueError: There is no run, or no metric that one of them has; or axes that
+            stand in no grid are given for several panels.
 
     Example:
         >>> import capsjax as cj, pandas as pd
@@ -34,8 +41,6 @@ def compared_curves(histories: Mapping[str, "pd.DataFrame"]) -> Picture:
         >>> cj.view.compared_curves({"first": one, "second": one / 2})
         <picture of 6.6 x 3.2 inches>
     """
-    from matplotlib.figure import Figure
-
     tables = {name: own for name, own in histories.items() if "epoch" in own}
     metrics = dict.fromkeys(
         str(column).removeprefix(PREFIX)
@@ -50,29 +55,19 @@ def compared_curves(histories: Mapping[str, "pd.DataFrame"]) -> Picture:
         )
     rows, columns = -(-len(metrics) // _COLUMNS), min(len(metrics), _COLUMNS)
     size = (4.6 * columns + 2.0, 3.2 * rows)
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    found = panels(size, ax, len(metrics), columns)
     lines: dict[str, Any] = {}
-    for number, metric in enumerate(metrics):
-        axes = figure.add_subplot(rows, columns, number + 1)
+    for axes, metric in zip(found, metrics, strict=True):
         lines |= _draw(axes, tables, metric)
-    lines = {name: lines[name] for name in tables if name in lines}
-    # Names are set afterwards: as labels, some would be left out or read as formulas.
-    legend = figure.legend(
-        list(lines.values()), ["run"] * len(lines), loc="outside right upper"
-    )
-    legend.set_frame_on(False)
-    for text, name in zip(legend.get_texts(), lines, strict=True):
-        text.set_parse_math(False)
-        text.set_text(name_words(name))
-    return Picture(figure)
+    entries = [(lines[name], name_words(name)) for name in tables if name in lines]
+    legend_beside(found, ax, entries, columns=columns)
+    return finish(found, ax)
 
 
 def _draw(axes: Any, tables: Mapping[str, Any], metric: str) -> dict[str, Any]:
-    from matplotlib import colormaps
-
-    colors, lines = colormaps["tab10"], {}
+    lines = {}
     for number, (name, table) in enumerate(tables.items()):
-        color = colors(number % 10)
+        color = DISTINCT[number % len(DISTINCT)]
         held_out = PREFIX + metric in table
         marker = "o" if len(table) < 3 else None
         style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 3}

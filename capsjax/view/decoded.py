@@ -10,6 +10,7 @@ from capsjax.compiler import Network
 from capsjax.compiler import compile as compile_graph
 from capsjax.graph import Graph, Input
 from capsjax.view.picture import Picture
+from capsjax.view.style import INK, finish
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 _GAP = 2  # pixels between two images
 _INCH = 0.55  # of an image's side
 _LEFT = 1.1  # inches, for names
-_INK = "#1f2933"
 
 
 def reconstructions(
@@ -28,6 +28,7 @@ def reconstructions(
     *,
     image: str = "image",
     output: str = "reconstruction",
+    ax: "Axes | None" = None,
 ) -> Picture:
     """Draws images, and below each what the network makes of it.
 
@@ -39,10 +40,11 @@ def reconstructions(
             reconstructs is what its input "label" says, one-hot.
         image: Name of the input.
         output: Name of the output.
+        ax: Axes to draw into; those of a figure of its own, if left out.
 
     Returns:
-        The picture: shows itself in a notebook; has `.figure`, `.svg`, `.png` and
-        `.save(path)`.
+        The picture: shows itself in a notebook; has `.axes`, `.figure`, `.svg`,
+        `.png` and `.save(path)`.
 
     Raises:
         ValueError: There is no such input or output, it holds no images, or the inputs
@@ -62,10 +64,10 @@ def reconstructions(
     _require(net, output, image)
     outputs, _ = net.apply(params, state, inputs)
     rows = [np.asarray(inputs[image]), np.asarray(outputs[output])]
-    figure, axes, (_, down) = _grid(rows, below=0.1)
+    axes, (_, down) = _grid(rows, ax, below=0.1)
     axes.set_yticks(down, [image, output])
     axes.set_xticks([])
-    return Picture(figure)
+    return finish([axes], ax)
 
 
 def perturbations(
@@ -79,6 +81,7 @@ def perturbations(
     dimensions: Sequence[int] | None = None,
     span: float = 0.25,
     steps: int = 11,
+    ax: "Axes | None" = None,
 ) -> Picture:
     """Draws what the decoder makes of a vector, one of whose dimensions is changed.
 
@@ -96,10 +99,11 @@ def perturbations(
         dimensions: Which dimensions, counted from 0; all, if left out.
         span: The largest change.
         steps: Images in a row.
+        ax: Axes to draw into; those of a figure of its own, if left out.
 
     Returns:
-        The picture: shows itself in a notebook; has `.figure`, `.svg`, `.png` and
-        `.save(path)`.
+        The picture: shows itself in a notebook; has `.axes`, `.figure`, `.svg`,
+        `.png` and `.save(path)`.
 
     Raises:
         ValueError: There is no such capsule, output or dimension, there are several
@@ -143,10 +147,10 @@ def perturbations(
     images = _decode(net, params, state, inputs, capsule, output, changed)
     rows = list(images.reshape(len(chosen), steps, *images.shape[1:]))
 
-    figure, axes, (across, down) = _grid(rows, below=0.3)
+    axes, (across, down) = _grid(rows, ax, below=0.3)
     axes.set_yticks(down, [f"dimension {each}" for each in chosen])
     axes.set_xticks(across, [f"{amount:+.2f}" for amount in amounts])
-    return Picture(figure)
+    return finish([axes], ax)
 
 
 def _decode(
@@ -218,14 +222,12 @@ def _require(net: Network, output: str, image: str | None = None) -> None:
 
 
 def _grid(
-    rows: Sequence[np.ndarray], below: float
-) -> "tuple[Any, Axes, tuple[np.ndarray, np.ndarray]]":
+    rows: Sequence[np.ndarray], ax: "Axes | None", below: float
+) -> "tuple[Axes, tuple[np.ndarray, np.ndarray]]":
     """Rows of images on one sheet, and where their middles are: across, down.
 
     `below` is the room for names under the columns, in inches.
     """
-    from matplotlib.figure import Figure
-
     count, height, width, _ = rows[0].shape
     high, wide = height + _GAP, width + _GAP
     sheet = np.ones((len(rows) * high - _GAP, count * wide - _GAP, 3))
@@ -236,15 +238,24 @@ def _grid(
                 slice(j * wide, j * wide + width),
             )
             sheet[place] = np.clip(image, 0, 1)
-    # Placed by hand: a layout engine would move an image a little with each drawing.
     inner = _INCH * count, _INCH * len(rows) * height / width
+    axes = _placed(inner, below) if ax is None else ax
+    axes.imshow(sheet, interpolation="nearest")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=8, labelcolor=INK)
+    across = np.arange(count) * wide + (width - 1) / 2
+    down = np.arange(len(rows)) * high + (height - 1) / 2
+    return axes, (across, down)
+
+
+def _placed(inner: tuple[float, float], below: float) -> "Axes":
+    """Axes of a figure of their own, so many inches wide and high.
+
+    Placed by hand: a layout engine would move an image a little with each drawing.
+    """
+    from matplotlib.figure import Figure
+
     size = inner[0] + _LEFT + 0.1, inner[1] + below + 0.1
     figure = Figure(figsize=size, facecolor="white")
     place = _LEFT / size[0], below / size[1], inner[0] / size[0], inner[1] / size[1]
-    axes = figure.add_axes(place)
-    axes.imshow(sheet, interpolation="nearest")
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labelsize=8, labelcolor=_INK)
-    across = np.arange(count) * wide + (width - 1) / 2
-    down = np.arange(len(rows)) * high + (height - 1) / 2
-    return figure, axes, (across, down)
+    return figure.add_axes(place)

@@ -5,29 +5,36 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from capsjax.view.picture import Picture
+from capsjax.view.style import BLUE, INK, RED, dress, finish, panels, steps_axis
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from capsjax.observe.diagnosis import Diagnosis, Finding
 
-_LINE, _MARK = "#3a78b5", "#b3261e"
-_INK, _GRID, _RANGE = "#1f2933", "#e4e7eb", "#f1f6ec"
+_RANGE = "#f1f6ec"
 _TITLES = {
     "Y": ("|Y| from the inputs on", "root mean square"),
     "delta": ("|delta| from the losses back", "length of an example's signal"),
 }
 
 
-def diagnosis(found: "Diagnosis") -> Picture:
+def diagnosis(found: "Diagnosis", *, ax: "Axes | None" = None) -> Picture:
     """Draws how outputs and error signals grow with depth.
 
     Args:
         found: What `cj.diagnose` has found.
+        ax: Axes in whose place the panels are drawn; a figure of their own, if left
+            out.
 
     Returns:
         The picture: a panel for |Y| and one for |delta|, a point a capsule, the range
         as a band around the size at the start; the first capsule out of range is
-        named. Shows itself in a notebook; has `.figure`, `.svg`, `.png` and
-        `.save(path)`.
+        named. Shows itself in a notebook; has `.axes`, `.figure`, `.svg`,
+        `.png` and `.save(path)`.
+
+    Raises:
+        ValueError: The axes stand in no grid.
 
     Example:
         >>> import capsjax as cj, jax.numpy as jnp
@@ -39,20 +46,17 @@ def diagnosis(found: "Diagnosis") -> Picture:
         >>> cj.view.diagnosis(cj.diagnose(net, batch))
         <picture of 9.2 x 3.4 inches>
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.2, 3.4), layout="constrained", facecolor="white")
-    figure.suptitle(
-        f"{found.name}: {found.examples} examples", x=0.01, ha="left", color=_INK
-    )
-    for number, finding in enumerate(found.findings):
-        _draw(figure.add_subplot(1, 2, number + 1), found, finding)
-    return Picture(figure)
+    both = panels((9.2, 3.4), ax, 2, 2)
+    if ax is None:
+        words = f"{found.name}: {found.examples} examples"
+        sheet: Any = both[0].figure
+        sheet.suptitle(words, x=0.01, ha="left", color=INK, parse_math=False)
+    for axes, finding in zip(both, found.findings, strict=True):
+        _draw(axes, found, finding)
+    return finish(both, ax)
 
 
 def _draw(axes: Any, found: "Diagnosis", finding: "Finding") -> None:
-    from matplotlib.ticker import MaxNLocator
-
     from capsjax.observe.diagnosis import LIMIT
 
     table, quantity = found.table, finding.quantity
@@ -61,8 +65,8 @@ def _draw(axes: Any, found: "Diagnosis", finding: "Finding") -> None:
     if finding.start > 0:
         low, high = finding.start / LIMIT, finding.start * LIMIT
         axes.axhspan(low, high, color=_RANGE, zorder=0)
-        axes.axhline(finding.start, color=_INK, linestyle=":", linewidth=1)
-    for rows, color in ((sound[~out], _LINE), (sound[out], _MARK)):
+        axes.axhline(finding.start, color=INK, linestyle=":", linewidth=1)
+    for rows, color in ((sound[~out], BLUE), (sound[out], RED)):
         axes.plot(
             rows["depth"], rows[quantity], "o", color=color, markersize=4, alpha=0.8
         )
@@ -72,18 +76,16 @@ def _draw(axes: Any, found: "Diagnosis", finding: "Finding") -> None:
         first["depth"],
         first[quantity],
         "o",
-        color=_MARK,
+        color=RED,
         markersize=10,
         fillstyle="none",
     )
     if finding.first is not None:
         words = f"{finding.first} {finding.problem}"
-        axes.set_title(words, loc="right", color=_MARK, fontsize="medium")
+        axes.set_title(
+            words, loc="right", color=RED, fontsize="small", parse_math=False
+        )
     title, label = _TITLES[quantity]
-    axes.set_title(title, loc="left", color=_INK, weight="bold", fontsize="medium")
-    axes.set_xlabel("depth")
     axes.set_ylabel(label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(color=_GRID)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    steps_axis(axes, "depth")
+    dress(axes, title)

@@ -1,4 +1,4 @@
-"""A picture: a figure that shows itself in notebooks and saves itself as SVG or PNG."""
+"""A picture: a figure that shows itself in notebooks and saves itself as a file."""
 
 import dataclasses
 import functools
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capsjax.graph.files import write_atomically
+from capsjax.view.dark import with_dark
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_FORMATS = ("svg", "png")
 _DPI = 200
 
 
@@ -23,17 +24,27 @@ class Picture:
 
     Attributes:
         figure: The matplotlib figure, to change or to take further.
+        axes: Its panels, from left to right and from top to bottom, without color bars.
+        whole: Whether the figure is the picture's own: one that was drawn into axes of
+            another figure does not show itself, as that one does.
     """
 
     figure: "Figure"
+    axes: "tuple[Axes, ...]" = ()
+    whole: bool = True
+
+    def __post_init__(self):
+        if not self.axes:
+            object.__setattr__(self, "axes", tuple(self.figure.axes))
 
     @property
     def svg(self) -> str:
         """The picture as the text of an SVG file; the same each time, for diffs.
 
-        Letters are outlines, so that it looks the same on every machine.
+        Letters are outlines, so that it looks the same on every machine. On a dark
+        page, a browser shows it in colors for dark pages.
         """
-        return self._render("svg").decode()
+        return with_dark(self._render("svg").decode())
 
     @property
     def png(self) -> bytes:
@@ -44,7 +55,8 @@ class Picture:
         """Writes the picture, atomically; the ending says in which format.
 
         Args:
-            path: A file that ends in `.svg` or `.png`; an existing one is replaced.
+            path: A file that ends in `.svg`, `.png` or `.pdf`; an existing one is
+                replaced.
 
         Returns:
             The file.
@@ -53,20 +65,26 @@ class Picture:
             ValueError: The ending is another one.
             OSError: The file can't be written.
         """
-        formats = {f: functools.partial(self._render, f) for f in _FORMATS}
+        formats: dict[str, Callable[[], bytes]]
+        formats = {"svg": lambda: self.svg.encode()}
+        formats |= {f: functools.partial(self._render, f) for f in ("png", "pdf")}
         return save(Path(path), formats)
 
     def _render(self, format: str) -> bytes:
         import matplotlib
 
-        metadata = {"Date": None} if format == "svg" else {}
+        metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
         content = io.BytesIO()
         with matplotlib.rc_context({"svg.hashsalt": "capsjax", "svg.fonttype": "path"}):
-            self.figure.savefig(content, format=format, dpi=_DPI, metadata=metadata)
+            self.figure.savefig(
+                content, format=format, dpi=_DPI, metadata=metadata.get(format, {})
+            )
         return content.getvalue()
 
-    def _repr_svg_(self) -> str:
-        return self.svg
+    def _repr_svg_(self) -> str | None:
+        # Pages of nbconvert cut off what is wider than they are.
+        fits = '<svg style="max-width:100%;height:auto" '
+        return self.svg.replace("<svg ", fits, 1) if self.whole else None
 
     def __repr__(self) -> str:
         width, height = self.figure.get_size_inches()

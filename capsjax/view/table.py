@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from capsjax.compiler import Network
 from capsjax.compiler import compile as compile_graph
 from capsjax.compiler.outline import Copies, Item, count_words, held, relative
-from capsjax.compiler.plan import flops
+from capsjax.compiler.plan import copy_bytes, flops, residual_bytes
 from capsjax.graph import Graph
 from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import TypedCapsule, TypedEdge, TypedGroup
@@ -21,16 +21,21 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
+def summary(
+    graph: Graph | Model | NeuralNetwork | Network, *, narrow: bool = False
+) -> "Table":
     """A table of a graph's capsules: kinds, shapes, parameters and work.
 
     Args:
         graph: A declaration, of capsules or of neurons; or a compiled network.
+        narrow: Whether functions stand below what is read, and Y below U, for 80
+            columns.
 
     Returns:
         A rich table: `rich.print` shows it in a terminal, a notebook shows it by
-        itself. U and Y are shapes of one example; FLOPs are those of one forward pass
-        of one example.
+        itself. U and Y are shapes of one example; kept are the bytes that the backward
+        pass holds of the forward pass; FLOPs are those of one forward pass, both for
+        one example.
 
     Raises:
         GraphError: As for `cj.compile`.
@@ -64,42 +69,74 @@ def summary(graph: Graph | Model | NeuralNetwork | Network) -> "Table":
     table.add_column(
         "capsule", "total", style="bold", overflow="fold", min_width=narrow
     )
-    table.add_column("reads", overflow="fold")
-    table.add_column("U", style="cyan", no_wrap=True)
-    table.add_column("function", overflow="fold")
-    table.add_column("Y", style="cyan", no_wrap=True)
+    heads = ("reads, function", "U, Y") if narrow else ("reads", "U", "function", "Y")
+    for head in heads:
+        shape = head[0] in "UY"
+        style = "cyan" if shape else None
+        table.add_column(head, style=style, no_wrap=shape, overflow="fold")
     table.add_column("parameters", f"{count:,}", justify="right", no_wrap=True)
+    kept, whole = kept_bytes(net)
+    table.add_column("kept", _short(whole), justify="right", no_wrap=True)
     work = _short(sum(map(flops, typed.unfolded)))
     table.add_column("FLOPs", work, justify="right", no_wrap=True)
+
+    def add(cells: tuple[str, ...]) -> None:
+        table.add_row(*map(Text, _stacked(cells) if narrow else cells))
+
     for name, shape in typed.inputs:
         what = "input, integers" if name in typed.integers else "input"
-        table.add_row(Text(name), what, "", "", _shape(shape))
-    rows = {capsule.name: capsule_cells(capsule) for capsule in typed.unfolded}
-    counts = {c.name: (c.parameter_count, flops(c)) for c in typed.unfolded}
+        own = _short(kept.get(name, 0))
+        add((name, what, "", "", _shape(shape), "0", own, "0"))
+    rows = {c.name: capsule_cells(c, kept.get(c.name, 0)) for c in typed.unfolded}
+    counts = {
+        c.name: (c.parameter_count, kept.get(c.name, 0), flops(c))
+        for c in typed.unfolded
+    }
 
     def write(items: Iterable[Item], within: str, indent: str) -> None:
         for item in items:
             if isinstance(item, Copies):
                 own = [counts[name] for name in item.members]
-                parameters, work = map(sum, zip(*own, strict=True))
-                cells = f"{parameters:,}", _short(work)
+                parameters, held_bytes, work = map(sum, zip(*own, strict=True))
+                cells = f"{parameters:,}", _short(held_bytes), _short(work)
                 name = indent + item.title(within)
-                table.add_row(*map(Text, (name, item.block, "", "", "", *cells)))
+                add((name, item.block, "", "", "", *cells))
                 write(item.inner, item.name, indent + "  ")
             else:
                 name, reads, *cells = rows[item]
                 name = indent + relative(name, within)
                 reads = reads.replace(f"{within}/", "") if within else reads
-                table.add_row(*map(Text, (name, reads, *cells)))
+                add((name, reads, *cells))
 
     write(held(typed, lambda name: rows[name][2:]), "", "")
     for name, (_, edge) in typed.shared.items():
         size = f"{math.prod(edge.weight_shape or ()):,}"
-        table.add_row(*map(Text, (name, "shared weight", "", "", "", size, "0")))
+        add((name, "shared weight", "", "", "", size, "0", "0"))
     return table
 
 
-def capsule_cells(capsule: TypedCapsule | TypedGroup) -> tuple[str, ...]:
+def _stacked(cells: tuple[str, ...]) -> tuple[str, ...]:
+    """The function below what is read, and Y below U, where they say more."""
+    name, reads, u, function, y, *figures = cells
+    reads = "\n".join(x for x in (reads, function) if x and x != "identity")
+    shapes = "\n".join(dict.fromkeys(x for x in (u, y) if x))
+    return name, reads, shapes, *figures
+
+
+def kept_bytes(net: Network) -> tuple[dict[str, int], int]:
+    """Bytes kept per example for the backward pass, by capsule, and in all."""
+    typed, plan = net.program.typed, net.program.plan
+    found = residual_bytes(typed, plan)
+    whole = sum(found.values())
+    for run in typed.runs:
+        own = copy_bytes(run, plan.runs[run.name])
+        for names in run.copies:
+            for capsule, name in zip(run.body.capsules, names, strict=True):
+                found[name] = own.get(capsule.name, 0)
+    return found, whole
+
+
+def capsule_cells(capsule: TypedCapsule | TypedGroup, kept: int = 0) -> tuple[str, ...]:
     if isinstance(capsule, TypedGroup):
         edges = f"{len(capsule.edge_sources):,} edges: {capsule.weighting.kind}"
         bias = "" if capsule.bias_shape is None else " + bias"
@@ -111,6 +148,7 @@ def capsule_cells(capsule: TypedCapsule | TypedGroup) -> tuple[str, ...]:
             labels.caps_words(capsule),
             shape,
             f"{capsule.parameter_count:,}",
+            _short(kept),
             _short(flops(capsule)),
         )
     reads = "\n".join(map(_edge, capsule.edges)) or "learned"
@@ -124,6 +162,7 @@ def capsule_cells(capsule: TypedCapsule | TypedGroup) -> tuple[str, ...]:
         labels.words(capsule.cap),
         _shape(capsule.output),
         f"{capsule.parameter_count:,}",
+        _short(kept),
         _short(flops(capsule)),
     )
 

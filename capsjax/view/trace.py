@@ -6,11 +6,20 @@ import numpy as np
 
 from capsjax.view.labels import name_words
 from capsjax.view.picture import Picture
+from capsjax.view.style import (
+    INK,
+    dress,
+    finish,
+    legend_beside,
+    panels,
+    shade,
+    steps_axis,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
-_INK, _GRID = "#1f2933", "#e4e7eb"
 _MOST_NAMES = 12
 _COLUMNS = 3
 _LETTER, _SHORT = 0.08, 12
@@ -25,20 +34,23 @@ _TITLES = {
 }
 
 
-def trace(table: "pd.DataFrame") -> Picture:
+def trace(table: "pd.DataFrame", *, ax: "Axes | None" = None) -> Picture:
     """Draws what a tracer has recorded.
 
     Args:
         table: The table of what `cj.trace` gives, or rows of it: only some capsules.
+        ax: Axes in whose place the panels are drawn; a figure of their own, if left
+            out.
 
     Returns:
         The picture, a panel a quantity: a line for each capsule, or for each edge where
         the quantity is a weight's; from dark at the inputs to light at the outputs. Of
         members, the mean, and a band from the least to the largest. It shows itself in
-        a notebook; has `.figure`, `.svg`, `.png` and `.save(path)`.
+        a notebook; has `.axes`, `.figure`, `.svg`, `.png` and `.save(path)`.
 
     Raises:
-        ValueError: The table is none of a tracer's, or empty.
+        ValueError: The table is none of a tracer's, or empty; or the axes stand in no
+            grid.
 
     Example:
         >>> import capsjax as cj, jax, jax.numpy as jnp
@@ -50,8 +62,6 @@ def trace(table: "pd.DataFrame") -> Picture:
         >>> cj.view.trace(tracer.table)
         <picture of 10.8 x 5.6 inches>
     """
-    from matplotlib.figure import Figure
-
     columns = {"step", "capsule", "source", "quantity", "value"}
     if not columns.issubset(table.columns) or not len(table):
         raise ValueError(
@@ -61,20 +71,25 @@ def trace(table: "pd.DataFrame") -> Picture:
     there = set(table["quantity"])
     shown = [name for name in _TITLES if name in there]
     rows = -(-len(shown) // _COLUMNS)
-    size = (3.6 * min(len(shown), _COLUMNS), 2.8 * rows)
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    columns = min(len(shown), _COLUMNS)
+    found = panels((3.6 * columns, 2.8 * rows), ax, len(shown), columns)
     lines = {}
-    for number, quantity in enumerate(shown):
-        axes = figure.add_subplot(rows, _COLUMNS, number + 1)
+    for axes, quantity in zip(found, shown, strict=True):
         lines |= _draw(axes, table, quantity)
-    _name(figure, lines)
-    return Picture(figure)
+    names = _named(list(lines))
+    entries = [(lines[name], name_words(name)) for name in names]
+    legend_beside(found, ax, entries, columns=columns)
+    if ax is None:
+        longest = max((len(name_words(name)) for name in names), default=0)
+        sheet: Any = found[0].figure
+        more = _LETTER * max(longest - _SHORT, 0)
+        sheet.set_size_inches(3.6 * columns + more, 2.8 * rows)
+    return finish(found, ax)
 
 
 def _draw(axes: Any, table: Any, quantity: str) -> dict[str, Any]:
     """Draws a panel; the lines by capsule."""
-    from matplotlib import colormaps
-    from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
+    from matplotlib.ticker import MultipleLocator, PercentFormatter
 
     own = table[table["quantity"] == quantity]
     if quantity == "cosine":  # of edges, as weights are; not of all of a capsule
@@ -85,7 +100,7 @@ def _draw(axes: Any, table: Any, quantity: str) -> dict[str, Any]:
         values = rows.assign(value=_shown(quantity, rows["value"].to_numpy()))
         by_step = values.groupby("step")["value"]
         mean = by_step.mean()
-        color = colormaps["viridis"](0.9 * order.index(capsule) / max(len(order), 2))
+        color = shade(order.index(capsule) / max(len(order) - 1, 1))
         marker = "o" if len(mean) < 3 else None
         (lines[capsule],) = axes.plot(
             mean.index, mean, color=color, marker=marker, markersize=3, linewidth=1.4
@@ -100,16 +115,11 @@ def _draw(axes: Any, table: Any, quantity: str) -> dict[str, Any]:
         axes.set_ylim(0, 180 if axes.get_ylim()[1] > 120 else 120)
         axes.yaxis.set_major_locator(MultipleLocator(30))
         axes.yaxis.set_major_formatter("{x:.0f}°")
-        axes.axhline(90, color=_INK, linestyle=":", linewidth=1)
+        axes.axhline(90, color=INK, linestyle=":", linewidth=1)
     elif (own["value"] > 0).any():
         axes.set_yscale("log")
-    title = _TITLES[quantity]
-    axes.set_title(title, loc="left", color=_INK, weight="bold", fontsize="medium")
-    axes.set_xlabel("step")
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.grid(color=_GRID)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    steps_axis(axes)
+    dress(axes, _TITLES[quantity])
     return lines
 
 
@@ -119,22 +129,9 @@ def _shown(quantity: str, values: np.ndarray) -> np.ndarray:
     return np.degrees(np.arccos(np.clip(values, -1, 1)))
 
 
-def _name(figure: Any, lines: dict[str, Any]) -> None:
-    """A legend beside the panels: all capsules, or some from first to last."""
-    names = list(lines)
-    if len(names) > _MOST_NAMES:
-        chosen = np.linspace(0, len(names) - 1, _MOST_NAMES).round().astype(int)
-        names = [names[number] for number in chosen]
-    legend = figure.legend(
-        [lines[name] for name in names],
-        ["capsule"] * len(names),
-        loc="outside right center",
-        frameon=False,
-        fontsize="small",
-    )
-    # Afterwards: as labels, names that begin with "_" would be left out.
-    for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_text(name_words(name))
-    longest = max((len(name_words(name)) for name in names), default=0)
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width + _LETTER * max(longest - _SHORT, 0), height)
+def _named(names: list[str]) -> list[str]:
+    """Names for the legend: all capsules, or some from first to last."""
+    if len(names) <= _MOST_NAMES:
+        return names
+    chosen = np.linspace(0, len(names) - 1, _MOST_NAMES).round().astype(int)
+    return [names[number] for number in chosen]

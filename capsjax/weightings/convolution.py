@@ -38,7 +38,16 @@ def window_axes(window: tuple[int, ...]) -> tuple[str, ...]:
 
 @register_weighting("conv")
 class Conv(Weighting):
-    """`U[p, o] = sum over q, i of W[q, i, o] Y[stride p + dilation q - padding, i]`."""
+    """`U[p, o] = sum over q, i of W[q, i, o] Y[stride p + dilation q - padding, i]`.
+
+    Shapes:
+        `Y [spatial..., in]`, `W [window..., in / groups, features] -> U
+        [spatial'..., features]`.
+
+    Laws:
+        Commutes with shifts of Y by multiples of the stride, away from
+        borders.
+    """
 
     symbol: ClassVar[str] = "\N{ASTERISK}"
 

@@ -19,6 +19,13 @@ class DepthwiseConv(Weighting):
 
     It is `conv` with as many groups as the source has channels, which an edge learns
     only from its source; m is the multiplier.
+
+    Shapes:
+        `Y [spatial..., in]`, `W [window..., 1, in multiplier] -> U
+        [spatial'..., in multiplier]`.
+
+    Laws:
+        Equal to `conv` with as many groups as channels.
     """
 
     symbol: ClassVar[str] = "\N{ASTERISK}\N{MODIFIER LETTER SMALL D}"

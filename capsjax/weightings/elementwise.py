@@ -13,7 +13,14 @@ from capsjax.weightings.base import Weighting, register_weighting, sum_to_last
 
 @register_weighting("identity")
 class Identity(Weighting):
-    """`U = Y`: a residual connection, or the edge into a pooling capsule."""
+    """`U = Y`: a residual connection, or the edge into a pooling capsule.
+
+    Shapes:
+        `Y [...] -> U [...]`, no W.
+
+    Laws:
+        Its input gradient is the error signal itself.
+    """
 
     symbol: ClassVar[str] = ""
 
@@ -57,7 +64,14 @@ class _Scaling(Weighting):
 
 @register_weighting("scale")
 class Scale(_Scaling):
-    """`U = w Y` with one scalar w."""
+    """`U = w Y` with one scalar w.
+
+    Shapes:
+        `Y [...]`, `W [] -> U [...]`.
+
+    Laws:
+        `w = 1` is `identity`.
+    """
 
     symbol: ClassVar[str] = "\N{DOT OPERATOR}"
 
@@ -72,7 +86,14 @@ class Scale(_Scaling):
 
 @register_weighting("channel_scale")
 class ChannelScale(_Scaling):
-    """`U[..., c] = w[c] Y[..., c]`: one weight per entry of the last axis."""
+    """`U[..., c] = w[c] Y[..., c]`: one weight per entry of the last axis.
+
+    Shapes:
+        `Y [..., channels]`, `W [channels] -> U [..., channels]`.
+
+    Laws:
+        W of ones is `identity`.
+    """
 
     symbol: ClassVar[str] = "\N{CIRCLED DOT OPERATOR}"
 

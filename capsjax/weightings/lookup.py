@@ -16,6 +16,12 @@ class Embed(Weighting):
 
     That is the matrix product of W with one-hot vectors, and so bilinear; each integer
     stands for such a vector. `dL/dW` adds up the error signals of equal integers.
+
+    Shapes:
+        integers `Y [...]`, `W [vocabulary, features] -> U [..., features]`.
+
+    Laws:
+        Equal to `matmul` with one-hot vectors; integers get no gradient.
     """
 
     symbol: ClassVar[str] = "\N{DOWNWARDS ARROW WITH TIP RIGHTWARDS}"

@@ -25,7 +25,14 @@ class _Product(Weighting):
 
 @register_weighting("dot")
 class Dot(_Product):
-    """`U[...] = sum_i w[i] Y[..., i]`: the dot product of two vectors."""
+    """`U[...] = sum_i w[i] Y[..., i]`: the dot product of two vectors.
+
+    Shapes:
+        `Y [..., in]`, `W [in] -> U [...]`.
+
+    Laws:
+        Equal to `matmul` with one feature, without the last axis.
+    """
 
     symbol: ClassVar[str] = "\N{BULLET}"
 
@@ -61,6 +68,13 @@ class Matmul(_Product):
     """`U[..., o] = sum_i Y[..., i] W[i, o]`: a matrix product over the last axis.
 
     Transposed, W is [o, i]: the layout of a table that `embed` looks up.
+
+    Shapes:
+        `Y [..., in]`, `W [in, features] -> U [..., features]`; transposed,
+        `W [features, in]`.
+
+    Laws:
+        Acts on each vector of the last axis alone.
     """
 
     symbol: ClassVar[str] = "\N{MULTIPLICATION SIGN}"
@@ -101,7 +115,15 @@ class Matmul(_Product):
 
 @register_weighting("vote")
 class Vote(_Product):
-    """`U[l, u, o] = sum_i W[l, u, o, i] Y[l, i]`: what l predicts for u."""
+    """`U[l, u, o] = sum_i W[l, u, o, i] Y[l, i]`: what l predicts for u.
+
+    Shapes:
+        `Y [lower, in]`, `W [lower, capsules, dimension, in] -> U [lower,
+        capsules, dimension]`.
+
+    Laws:
+        Each vote reads its own lower capsule alone.
+    """
 
     symbol: ClassVar[str] = "\N{MULTIPLICATION SIGN}\u1d62\u2c7c"
 

@@ -16,7 +16,14 @@ from capsjax.weightings.structure import Axis
 
 @register_weighting("upsample")
 class Upsample(Weighting):
-    """`U[p] = Y[floor(p / factor)]` along the spatial axes: the nearest number."""
+    """`U[p] = Y[floor(p / factor)]` along the spatial axes: the nearest number.
+
+    Shapes:
+        `Y [spatial..., channels] -> U [spatial factor..., channels]`, no W.
+
+    Laws:
+        Its transpose sums over each window of `factor` numbers.
+    """
 
     symbol: ClassVar[str] = "\N{UPWARDS ARROW}"
 
@@ -52,7 +59,16 @@ class Upsample(Weighting):
 
 @register_weighting("flip")
 class Flip(Weighting):
-    """`U` is Y, read backwards along the axes."""
+    """`U` is Y, read backwards along the axes.
+
+    `U[i] = Y[n - 1 - i]` along each of them.
+
+    Shapes:
+        `Y [...] -> U [...]`, no W.
+
+    Laws:
+        Keeps inner products; twice is the identity.
+    """
 
     symbol: ClassVar[str] = "\N{LEFT RIGHT ARROW}"
 

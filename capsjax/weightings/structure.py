@@ -31,7 +31,14 @@ Size = Annotated[int, Ge(-1), Le(LARGEST)]
 
 @register_weighting("reshape")
 class Reshape(Weighting):
-    """`U = Y` in another shape of the same size, row-major."""
+    """`U = Y` in another shape of the same size, row-major.
+
+    Shapes:
+        `Y [shape] -> U [shape']` of the same size, no W.
+
+    Laws:
+        Keeps inner products; its transpose is the reshape back.
+    """
 
     symbol: ClassVar[str] = "\N{WHITE SQUARE}"
 
@@ -59,7 +66,16 @@ class Reshape(Weighting):
 
 @register_weighting("transpose")
 class Transpose(Weighting):
-    """`U` has Y's axes in another order."""
+    """`U` has Y's axes in another order.
+
+    `U[i[axes[0]], i[axes[1]], ...] = Y[i]`.
+
+    Shapes:
+        `Y [axes] -> U [the axes in another order]`, no W.
+
+    Laws:
+        Keeps inner products; its transpose is the inverse order.
+    """
 
     symbol: ClassVar[str] = "\N{MODIFIER LETTER CAPITAL T}"
 
@@ -87,9 +103,17 @@ class Transpose(Weighting):
 class Place(Weighting):
     """Identity into a slot of U along an axis, zero elsewhere.
 
+    `U[offset + i] = Y[i]` along the axis.
+
     A sum of such contributions with slots side by side *is* a concatenation. Where
     offset and size are not given, the slots follow each other in the order of the
     edges, and U is as large as all of them together.
+
+    Shapes:
+        `Y [..., n, ...] -> U [..., size, ...]`, no W.
+
+    Laws:
+        Keeps inner products; `cut` of the same slot gives Y back.
     """
 
     symbol: ClassVar[str] = "\N{SQUARED PLUS}"
@@ -150,7 +174,16 @@ class Place(Weighting):
 
 @register_weighting("cut")
 class Cut(Weighting):
-    """`U` is a piece of Y along an axis: the transpose of `place`."""
+    """`U` is a piece of Y along an axis: the transpose of `place`.
+
+    `U[i] = Y[start + i]` along the axis.
+
+    Shapes:
+        `Y [..., n, ...] -> U [..., size, ...]`, no W.
+
+    Laws:
+        `<cut(U), Y> = <U, place(Y)>`.
+    """
 
     symbol: ClassVar[str] = "\N{WHITE SQUARE WITH LOWER LEFT QUADRANT}"
 

@@ -22,6 +22,13 @@ class ConvTranspose(Weighting):
 
     Forward is the input gradient of the convolution from U to Y, and the other way
     around; in the weight gradient the two change places.
+
+    Shapes:
+        `Y [spatial..., in]`, `W [window..., features, in] -> U
+        [spatial'..., features]`.
+
+    Laws:
+        Equal to the input gradient of the `conv` from U to Y.
     """
 
     symbol: ClassVar[str] = "\N{ASTERISK}\N{MODIFIER LETTER CAPITAL T}"

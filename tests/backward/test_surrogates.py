@@ -6,12 +6,12 @@ import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import capsjax as cj
 from tests.backward.oracle import Oracle
 from tests.compiler.random_graphs import graphs
-from tests.helpers_capsjax import close, difference, draw, draw_like, quick
+from tests.helpers_capsjax import close, difference, draw, draw_like, examples, quick
 
 BATCH = 2
 ON_EDGES = [
@@ -109,7 +109,7 @@ def expected_by(net: cj.Network, rules: Any, params: Any, state: Any, batch: Any
     return loss, net.from_named(by_params), {**zeros, **by_inputs}, deltas
 
 
-@settings(max_examples=4)
+@examples(2)
 @given(ruled())
 def test_gradients_and_error_signals(case):
     graph, rules = case
@@ -119,7 +119,7 @@ def test_gradients_and_error_signals(case):
     close(found, expected)
 
 
-@settings(max_examples=2)
+@examples(1)
 @given(ruled())
 def test_under_vmap_over_members(case):
     """Parameters and state differ from member to member: vmap of grad, grad of vmap."""
@@ -164,7 +164,7 @@ def moved(net: cj.Network, rules: Any, state: Any, along: Any, by: Any) -> Any:
     return carried
 
 
-@settings(max_examples=2)
+@examples(1)
 @given(ruled(kinked=False))
 def test_twice_differentiated(case):
     """The rule's gradient, differentiated: B is a constant, all else is not."""

@@ -23,6 +23,7 @@ from tests.helpers_capsjax import (
     difference,
     draw,
     draw_like,
+    examples,
     inner,
     quick,
     squared_gradient,
@@ -126,7 +127,7 @@ def test_the_random_graphs_hold_everything():
     assert EVERYTHING - ELSEWHERE <= counts.keys()
 
 
-@settings(max_examples=40)
+@examples(12)
 @given(graphs())
 def test_outputs_gradients_and_error_signals(graph):
     params, inputs, targets = problem(graph)
@@ -135,7 +136,7 @@ def test_outputs_gradients_and_error_signals(graph):
     close(*both(params, inputs))
 
 
-@settings(max_examples=5)
+@examples(1)
 @given(graphs())
 def test_without_jit(graph):
     params, inputs, targets = problem(graph)
@@ -145,7 +146,7 @@ def test_without_jit(graph):
     assert list(found[1]) == [capsule.name for capsule in exact.typed.capsules]
 
 
-@settings(max_examples=10)
+@examples(4)
 @given(graphs(kinked=False))
 def test_directional_differences(graph):
     net = cj.compile(graph)
@@ -157,7 +158,7 @@ def test_directional_differences(graph):
     assert inner(gradient, along) == pytest.approx(slope, rel=1e-6, abs=1e-7)
 
 
-@settings(max_examples=10)
+@examples(4)
 @given(graphs())
 def test_by_parameters_alone(graph):
     """No gradient by the inputs is asked for: another walk than above."""
@@ -171,7 +172,7 @@ def test_by_parameters_alone(graph):
     close(*quick(lambda params: (exact(params), plain(params)))(params))
 
 
-@settings(max_examples=8)
+@examples(3)
 @given(graphs())
 def test_under_vmap_over_parameters(graph):
     members = [problem(graph, seed)[0] for seed in (0, 1)]
@@ -188,7 +189,7 @@ def test_under_vmap_over_parameters(graph):
     close(*mapped_and_looped(stacked, members, inputs))
 
 
-@settings(max_examples=8)
+@examples(3)
 @given(graphs())
 def test_twice_differentiated(graph):
     params, inputs, targets = problem(graph)

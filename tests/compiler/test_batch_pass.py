@@ -17,7 +17,7 @@ import capsjax as cj
 from capsjax.compiler.passes import run_passes
 from capsjax.graph.checks import check
 from capsjax.graph.typed import TypedGraph
-from tests.helpers_capsjax import close, draw, draw_like, quick
+from tests.helpers_capsjax import close, draw, draw_like, examples, quick
 
 PASS: Any = importlib.import_module("capsjax.compiler.passes.batch")
 
@@ -171,7 +171,7 @@ def graphs(draw: Any) -> cj.Graph:
     return cj.graph(out, *more, losses=losses)
 
 
-@settings(max_examples=8)
+@examples(3)
 @given(graphs())
 def test_random_wirings(graph):
     compare(graph)

@@ -6,12 +6,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import capsjax as cj
 from capsjax.compiler.passes import Pass, fold_all
 from tests.compiler.random_graphs import graphs
-from tests.helpers_capsjax import close, difference, draw, draw_like, inner, quick
+from tests.helpers_capsjax import (
+    close,
+    difference,
+    draw,
+    draw_like,
+    examples,
+    inner,
+    quick,
+)
 
 FOLDED = (*cj.passes.PIPELINE[:-1], Pass(fold_all, observable=True))
 SIZE = 5
@@ -147,7 +155,7 @@ def test_twice_differentiated(way):
     close(found[0], found[1], 1e-9)
 
 
-@settings(max_examples=10)
+@examples(3)
 @given(graphs())
 def test_random_graphs(graph):
     exact = cj.compile(graph)

@@ -5,13 +5,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import capsjax as cj
 from capsjax.compiler.passes import PIPELINE, Pass, fold_all
 from capsjax.graph.typed import TypedRun
-from tests.helpers_capsjax import close, draw, draw_like, quick, squared_gradient
+from tests.helpers_capsjax import (
+    close,
+    draw,
+    draw_like,
+    examples,
+    quick,
+    squared_gradient,
+)
 
 BATCH = 3
 KEY = jax.random.key(5)
@@ -143,7 +150,7 @@ def test_several_arrays_are_handed_on():
     close(*quick(lambda *at: (everything(folded)(*at), everything(plain)(*at)))(*given))
 
 
-@settings(max_examples=3)
+@examples(2)
 @given(st.data())
 def test_any_passes_and_any_bodies(data):
     """Two runs of drawn bodies, with a drawn part of the other passes."""

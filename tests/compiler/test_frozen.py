@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import capsjax as cj
 from tests.compiler.random_graphs import graphs
-from tests.helpers_capsjax import close, draw, draw_like, quick
+from tests.helpers_capsjax import close, draw, draw_like, examples, quick
 from tests.neural.helpers_layers import perceptron
 
 GOLDEN = Path(__file__).parent / "golden" / "frozen.txt"
@@ -169,7 +169,7 @@ def test_what_is_left(make):
     assert "standardize" not in str(frozen.compiled.program.typed.capsules)
 
 
-@settings(max_examples=4)
+@examples(2)
 @given(graphs())
 def test_random_graphs(graph):
     close(*both(*problem(graph)), 1e-12)

@@ -5,7 +5,7 @@ import re
 import jax
 import jax.numpy as jnp
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import capsjax as cj
@@ -14,7 +14,14 @@ from capsjax.compiler.passes.fold import fold_all
 from capsjax.compiler.recomputation import BudgetedProgram
 from tests.compiler.random_graphs import graphs
 from tests.compiler.test_against_interpreter import BATCH, gradients, problem
-from tests.helpers_capsjax import close, draw, draw_like, quick, squared_gradient
+from tests.helpers_capsjax import (
+    close,
+    draw,
+    draw_like,
+    examples,
+    quick,
+    squared_gradient,
+)
 
 UNFOLDED = tuple(each for each in PIPELINE if each.name != "fold")
 FOLDED = (*UNFOLDED, Pass(fold_all, observable=True))
@@ -56,7 +63,7 @@ def mixed_problem(net, batch_size=3):
     return draw_like(params, 5), state, batch
 
 
-@settings(max_examples=4)
+@examples(2)
 @given(graphs(), st.floats(0, 1))
 def test_outputs_gradients_and_error_signals(graph, share):
     net, plain = within(graph, share), cj.compile(graph, backward="autodiff")
@@ -66,7 +73,7 @@ def test_outputs_gradients_and_error_signals(graph, share):
     close(*both(params, inputs))
 
 
-@settings(max_examples=2)
+@examples(1)
 @given(graphs())
 def test_under_vmap_over_parameters(graph):
     net, plain = within(graph, 0), cj.compile(graph, backward="autodiff")
@@ -79,7 +86,7 @@ def test_under_vmap_over_parameters(graph):
     close(found, expected)
 
 
-@settings(max_examples=2)
+@examples(1)
 @given(graphs())
 def test_twice_differentiated(graph):
     params, inputs, targets = problem(graph)

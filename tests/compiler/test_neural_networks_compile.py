@@ -27,7 +27,7 @@ from tests.compiler.random_networks import (
     networks,
     of_shape,
 )
-from tests.helpers_capsjax import close, difference, draw, inner, quick
+from tests.helpers_capsjax import close, difference, draw, examples, inner, quick
 from tests.neural.helpers_layers import evaluate, perceptron
 
 every_limit = pytest.mark.parametrize("limit", LIMITS.values(), ids=LIMITS)
@@ -69,7 +69,7 @@ def everything(net: cj.Network, state: Any):
 
 
 @every_limit
-@settings(max_examples=10)
+@examples(3)
 @given(net=networks(most=10), size=st.sampled_from([1, 3]))
 def test_outputs_gradients_and_error_signals(limit, net, size):
     exact, plain, state = both(net, limit)
@@ -156,7 +156,7 @@ def test_under_vmap_over_parameters(limit, shape):
     close(summed, looped)
 
 
-@settings(max_examples=5)
+@examples(2)
 @given(net=networks(most=10, records=["tanh", "sigmoid", "gelu", "softplus"]))
 def test_directional_differences(net):
     exact, _, state = both(net, TREES)

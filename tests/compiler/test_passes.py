@@ -19,7 +19,7 @@ from capsjax.graph import from_document, to_document
 from capsjax.graph.checks import check
 from capsjax.graph.typed import Concatenation, TypedCapsule, TypedGraph
 from tests.compiler.random_graphs import graphs
-from tests.helpers_capsjax import close, draw, draw_like, quick
+from tests.helpers_capsjax import close, draw, draw_like, examples, quick
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -176,7 +176,7 @@ def test_passes_are_idempotent_and_remember_nothing(graph):
         typed = once
 
 
-@settings(max_examples=15)
+@examples(5)
 @given(graphs())
 def test_every_stage_means_the_same(graph):
     """Each stage is run as a program: the outputs and losses are the interpreter's."""

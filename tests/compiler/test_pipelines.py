@@ -7,7 +7,7 @@ from typing import Any
 import hypothesis.strategies as st
 import jax
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import capsjax as cj
 from capsjax.compiler.verify import CompilerError
@@ -16,7 +16,7 @@ from capsjax.graph.assignment import without_rules
 from capsjax.graph.typed import TypedCapsule
 from tests.compiler.random_graphs import graphs
 from tests.compiler.test_against_interpreter import gradients, problem
-from tests.helpers_capsjax import close, draw, quick
+from tests.helpers_capsjax import close, draw, examples, quick
 
 
 def some(passes: Any) -> st.SearchStrategy[Any]:
@@ -34,7 +34,7 @@ def needs_pairs(graph: cj.Graph) -> bool:
     )
 
 
-@settings(max_examples=4)
+@examples(2)
 @given(graphs(), some(cj.passes.PIPELINE))
 def test_every_combination_of_passes_means_the_same(graph, passes):
     """Outputs, loss, all gradients and all error signals are the interpreter's."""

@@ -25,6 +25,7 @@ from capsjax.sweep.job import Work
 from tests.sweep.helpers_sweep import plain, same, swept
 
 pytestmark = [
+    pytest.mark.processes,
     pytest.mark.xdist_group("executors"),  # one cluster, for one worker of pytest
 ]
 

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.processes
+
 PROGRAM = Path(__file__).with_name("sharded_sweep.py")
 
 

@@ -1,4 +1,4 @@
-"""One of two processes that share a run; `test_checkpoints` starts them."""
+"""One of four processes that share a run; `test_checkpoints` starts them."""
 
 import sys
 
@@ -10,14 +10,16 @@ import capsjax as cj
 from capsjax.training.checkpoints import Saved
 from tests.training.checkpointing import ALL_PASSES, blocks, carry_of, opened
 
+COUNT = 4
+
 
 def divided(carry):
-    """A carry of which each process has a half of what can be divided."""
+    """A carry of which each process has a quarter of what can be divided."""
     mesh = Mesh(np.array(jax.devices()), ("model",))
 
     def put(leaf):
         sizes = enumerate(leaf.shape)
-        axis = next((axis for axis, size in sizes if size and size % 2 == 0), None)
+        axis = next((axis for axis, size in sizes if size and size % COUNT == 0), None)
         names = [] if axis is None else [*[None] * axis, "model"]
         sharding = NamedSharding(mesh, PartitionSpec(*names))
         host = np.asarray(leaf)
@@ -37,7 +39,7 @@ def same_parts(one, two) -> None:
 def main(rank: str, port: str, folder: str) -> None:
     """Reads what one process has written, then writes twice and reads that."""
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    jax.distributed.initialize(f"localhost:{port}", 2, int(rank))
+    jax.distributed.initialize(f"localhost:{port}", COUNT, int(rank))
     net = cj.compile(blocks(), passes=ALL_PASSES)
     carry = carry_of(net)
     like = divided(carry)

@@ -16,6 +16,8 @@ import capsjax as cj
 from tests.training.checkpointing import opened, same, tiny
 from tests.training.killed_run import carry_at, network
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(cj.__file__).parent.parent
 
 

@@ -255,6 +255,7 @@ def _seal(folder: Path, content: dict) -> None:
     (folder / "checkpoint.json").write_bytes(write_record(folder, content))
 
 
+@pytest.mark.processes
 def test_sharded_arrays_are_saved_by_part_and_loaded_in_any_sharding(tmp_path):
     root = Path(cj.__file__).parent.parent
     flags = "--xla_force_host_platform_device_count=8"
@@ -268,8 +269,9 @@ def test_sharded_arrays_are_saved_by_part_and_loaded_in_any_sharding(tmp_path):
     assert done.stdout == "equal\n", done.stderr
 
 
+@pytest.mark.processes
 def test_several_processes_write_one_checkpoint_and_one_reads_it(tmp_path):
-    """And the other way round: two read what one has written."""
+    """And the other way round: four read what one has written."""
     root = Path(cj.__file__).parent.parent
     with socket.create_server(("localhost", 0)) as server:
         port = server.getsockname()[1]
@@ -289,12 +291,12 @@ def test_several_processes_write_one_checkpoint_and_one_reads_it(tmp_path):
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(2)
+        for rank in range(4)
     ]
     for process in started:
         out, errors = process.communicate()
         assert "equal" in out, errors
-    assert len(list(files(tmp_path, 3).glob("arrays-*-of-00002.safetensors"))) == 2
+    assert len(list(files(tmp_path, 3).glob("arrays-*-of-00004.safetensors"))) == 4
     with opened(tmp_path, network) as checkpointer:
         saved = checkpointer.latest(alone)
     assert saved is not None and saved.steps == 9 and not checkpointer.warnings

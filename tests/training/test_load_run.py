@@ -200,3 +200,18 @@ def test_histories_of_any_numbers(tmp_path):
     table.to_csv(tmp_path / "h.csv", index=False)
     again = load.read_history(tmp_path / "h.csv")
     pd.testing.assert_frame_equal(again, table, check_exact=True)
+
+
+def test_a_moving_average_comes_back_and_is_what_is_measured(tmp_path):
+    data = examples()
+    fitted = cj.fit(
+        small(), data, validation=data, epochs=2, average=0.9, progress=False
+    )
+    again = cj.load_run(fitted.save(tmp_path / "averaged"))
+    assert same(again.average, fitted.average)
+    assert not same(again.average, again.params)
+    measured = cj.evaluate(again, data, batch_size=32)
+    assert measured["loss"] == fitted.history["validation_loss"].iloc[-1]
+    assert cj.judge(again, data).loss.mean() == pytest.approx(measured["loss"], 1e-5)
+    last = cj.evaluate(again, data, params=again.params, batch_size=32)
+    assert last["loss"] != measured["loss"]

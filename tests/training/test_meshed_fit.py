@@ -11,6 +11,8 @@ import pytest
 import capsjax as cj
 from tests.training import meshed_fit
 
+pytestmark = pytest.mark.processes
+
 
 def test_eight_devices_train_what_one_does(tmp_path):
     root = str(Path(__file__).parents[2])

@@ -21,6 +21,8 @@ from capsjax.compiler.axes import leaves
 from capsjax.training.parallel import Placement, distributed
 from tests.training.sharded_training import FOLDED
 
+pytestmark = pytest.mark.processes
+
 FOLDER = Path(__file__).parent
 
 

@@ -14,6 +14,8 @@ import capsjax as cj
 from capsjax.training import loop
 from tests.training import surviving
 
+pytestmark = pytest.mark.processes
+
 BREAKS = {"plain": [1, 9], "masked": [22], "guarded": [13], "streamed": [13]}
 """Steps: within the first epoch, at its end, and behind it."""
 

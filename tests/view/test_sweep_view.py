@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, to_hex
 
 import capsjax as cj
-from capsjax.view.sweep.panels import GRAY, MARK
+from capsjax.view.style import DISTINCT, GRAY, RED
 from capsjax.view.sweep.values import scale_of, spacing
 
 NAN = math.nan
@@ -285,7 +285,7 @@ def test_heat_map_of_cells():
     assert labels(panel.yaxis) == ["relu", "tanh"]
     texts = {text.get_text(): text for text in panel.texts}
     assert set(texts) == {"11.0%", "18.5%", "12.5%", "16.5%", "1×", "2×"}
-    assert texts["2×"].get_position() == (2, 1) and texts["2×"].get_color() == MARK
+    assert texts["2×"].get_position() == (2, 1) and texts["2×"].get_color() == RED
     assert texts["1×"].get_position() == (0.44, 0.42)
     assert panel.patch.get_hatch() == "////"
     assert panel.get_title("right") == "3 diverged"
@@ -363,7 +363,7 @@ def test_curves_by_an_axis():
     picture = cj.view.sweep_curves(grid(), by="cap")
     assert legend_of(picture) == ["relu", "tanh"]
     colors = [to_hex(line.get_color()) for line in lines_of(picture)]
-    assert colors == ["#1f77b4", "#ff7f0e"] * 3
+    assert colors == list(DISTINCT[:2]) * 3
     numbers = cj.view.sweep_curves(grid(), by="learning_rate")
     assert legend_of(numbers) == ["0.001", "0.01", "0.1"]
     colors = [to_hex(line.get_color()) for line in lines_of(numbers)]

@@ -26,6 +26,22 @@ from capsjax.compiler.verify_passes import verify_kept
 from capsjax.graph.errors import brief
 from capsjax.graph.typed import TypedGraph
 
+__all__ = [
+    "PIPELINE",
+    "Pass",
+    "Stage",
+    "batch",
+    "concatenate",
+    "drop_identities",
+    "drop_unneeded",
+    "fold",
+    "fold_all",
+    "merge",
+    "merge_all",
+    "pair_losses",
+    "simplify",
+]
+
 
 class Pass(NamedTuple):
     """One pass of the pipeline: a function, and what it leaves alone.

@@ -15,6 +15,7 @@ from capsjax.compiler.jit import jit
 from capsjax.compiler.profiling.operations import module_name, operations
 from capsjax.compiler.profiling.scopes import capsule_of
 from capsjax.compiler.profiling.timeline import divided, timeline
+from capsjax.displayed import Displayed
 from capsjax.graph.typed import TypedRun
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _WARM = 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Profile:
+class Profile(Displayed):
     """What the time of a step is spent on, by capsule; prints itself.
 
     Made by `net.profile(batch)`.

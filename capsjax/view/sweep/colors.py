@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from capsjax.view.style import DISTINCT, GRAY
 from capsjax.view.sweep.lines import Line
-from capsjax.view.sweep.panels import GRAY
 from capsjax.view.sweep.values import NONE, Scale
 
 _MOST_SHADES = 7
@@ -77,10 +77,7 @@ def own_colors(
 
 
 def _distinct(place: int) -> Any:
-    from matplotlib import colormaps
-
-    place %= 20  # strong colors first, then their pale variants
-    return colormaps["tab20"](2 * place if place < 10 else 2 * place - 19)
+    return DISTINCT[place % len(DISTINCT)]
 
 
 def words_of(line: Line, varying: list[Scale], rank: int = 0) -> str:

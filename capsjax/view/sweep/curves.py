@@ -1,13 +1,24 @@
 """sweep_curves: learning curves of a sweep, with their spread over seeds."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from capsjax.view.picture import Picture
+from capsjax.view.style import (
+    GRAY,
+    INK,
+    RED,
+    color_bar,
+    dress,
+    finish,
+    legend_beside,
+    panels,
+    steps_axis,
+)
 from capsjax.view.sweep.colors import Colors, colors_by, own_colors, words_of
 from capsjax.view.sweep.lines import Line, best_lines, read_lines
-from capsjax.view.sweep.panels import GRAY, INK, MARK, dress, note, percent
+from capsjax.view.sweep.panels import note, percent
 from capsjax.view.sweep.scores import (
     check_members,
     check_metric,
@@ -23,6 +34,9 @@ from capsjax.view.sweep.values import (
     spacing,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _MOST_ENTRIES = 12
 _MANY = 40
 _LETTER = 0.072
@@ -31,7 +45,11 @@ _APART = 0.05
 
 
 def sweep_curves(
-    result: Swept, by: str | None = None, metric: str | None = None
+    result: Swept,
+    by: str | None = None,
+    metric: str | None = None,
+    *,
+    ax: "Axes | None" = None,
 ) -> Picture:
     """Draws a metric over training, a line for members that differ only in their seed.
 
@@ -42,13 +60,14 @@ def sweep_curves(
             line of its own.
         metric: A metric's column in the result's history; without it, the one that
             members are ranked by.
+        ax: Axes to draw into; those of a figure of its own, if left out.
 
     Returns:
         The picture: means over seeds, and bands from the least to the largest. More
         than 40 lines are thin and have no band, and the best 5 at the end are numbered.
         Members that diverged are dotted and gray and end in a cross; what they reach
-        beyond the others is cut. It shows itself in a notebook; has `.figure`, `.svg`,
-        `.png` and `.save(path)`.
+        beyond the others is cut. It shows itself in a notebook; has `.axes`, `.figure`,
+        `.svg`, `.png` and `.save(path)`.
 
     Raises:
         ValueError: No such axis or metric; no members, or no finite value.
@@ -66,8 +85,6 @@ def sweep_curves(
         >>> cj.view.sweep_curves(result)
         <picture of 5.9 x 4.0 inches>
     """
-    from matplotlib.figure import Figure
-
     check_members(result.table)
     name = check_metric(result, result.history, metric)
     names = [*axis_names(result), *([by] if by else [])]
@@ -86,18 +103,17 @@ def sweep_curves(
     ends = [(colors.lines[i], words_of(lines[i], varying, rank)) for rank, i in best]
     entries = _entries(colors, ends)
     size = _inches(colors, entries)
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    panel = figure.add_subplot()
+    (panel,) = panels(size, ax)
     _draw_lines(panel, lines, colors.lines, best)
     _fit(panel, name, lines or lost)
     _draw_lost(panel, lost)
     _number(panel, lines, best)
     note(panel, (int(diverged_members(result.table).sum()), "diverged"))
     if colors.bar is not None:
-        bar = figure.colorbar(colors.bar, ax=panel, label=colors.title)
-        bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-    _legend(figure, entries, colors.title if colors.entries else "")
-    return Picture(figure)
+        color_bar(panel, colors.bar, colors.title)
+    title = colors.title if colors.entries else ""
+    legend_beside([panel], ax, _handles(entries), title)
+    return finish([panel], ax)
 
 
 def _inches(colors: Colors, entries: list[tuple[Any, str]]) -> tuple[float, float]:
@@ -112,7 +128,6 @@ def _draw_lines(
     panel: Any, lines: list[Line], colors: list[Any], best: list[tuple[int, int]]
 ) -> None:
     """The best are drawn last, over all others, and thicker."""
-    dress(panel)
     many = len(lines) > _MANY
     top = [place for _, place in reversed(best)]
     rest = [place for place in range(len(lines)) if place not in top]
@@ -141,14 +156,12 @@ def _draw_lost(panel: Any, lost: list[Line]) -> None:
             line.steps, line.mean, color=GRAY, linestyle=":", linewidth=0.9, zorder=1.5
         )
         end = line.steps[-1:], np.clip(line.mean[-1:], low, high)
-        panel.plot(*end, "x", color=MARK, markersize=5, clip_on=False, zorder=3)
+        panel.plot(*end, "x", color=RED, markersize=5, clip_on=False, zorder=3)
     panel.set_ylim(low, high)
 
 
 def _fit(panel: Any, metric: str, lines: list[Line]) -> None:
     """The scale of the metric; divergence must not press all others flat."""
-    from matplotlib.ticker import MaxNLocator
-
     low = np.concatenate([line.low for line in lines])
     high = np.concatenate([line.high for line in lines])
     percent(panel.yaxis, metric)
@@ -159,9 +172,8 @@ def _fit(panel: Any, metric: str, lines: list[Line]) -> None:
     )
     panel.autoscale_view()
     title = short(metric.replace("_", " "))
-    panel.set_title(title, loc="left", color=INK, weight="bold")
-    panel.set_xlabel("step")
-    panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    steps_axis(panel)
+    dress(panel, title)
 
 
 def _number(panel: Any, lines: list[Line], best: list[tuple[int, int]]) -> None:
@@ -199,17 +211,8 @@ def _entries(colors: Colors, best: list[tuple[Any, str]]) -> list[tuple[Any, str
     return entries + best
 
 
-def _legend(figure: Any, entries: list[tuple[Any, str]], title: str) -> None:
+def _handles(entries: list[tuple[Any, str]]) -> list[tuple[Any, str]]:
+    """A line of each color, and what it means."""
     from matplotlib.lines import Line2D
 
-    if not entries:
-        return
-    figure.legend(
-        [Line2D([], [], color=color, linewidth=2) for color, _ in entries],
-        [words for _, words in entries],
-        title=title or None,
-        alignment="left",
-        loc="outside right upper",
-        frameon=False,
-        fontsize="small",
-    )
+    return [(Line2D([], [], color=color, linewidth=2), own) for color, own in entries]

@@ -1,30 +1,31 @@
 """heat_map: a sweep's metric over two axes."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from capsjax.view.picture import Picture
-from capsjax.view.sweep.panels import (
-    GRID,
-    INK,
-    MARK,
-    color_bar,
-    dress,
-    label_places,
-    loose,
-    note,
-    spread,
-)
+from capsjax.view.style import GRID, INK, RED, color_bar, dress, finish, panels
+from capsjax.view.sweep.panels import label_places, loose, note, percent, spread
 from capsjax.view.sweep.scores import Scores, figure_of, scores_of
 from capsjax.view.sweep.values import FEW, Scale, Swept, axis_names, scale_of_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MOST_NUMBERS = 100
 _SPARSE = 0.25
 _POINTS = 4.4, 3.4
 
 
-def heat_map(result: Swept, x: str, y: str, metric: str | None = None) -> Picture:
+def heat_map(
+    result: Swept,
+    x: str,
+    y: str,
+    metric: str | None = None,
+    *,
+    ax: "Axes | None" = None,
+) -> Picture:
     """Draws the mean of a metric over two axes.
 
     Args:
@@ -33,13 +34,14 @@ def heat_map(result: Swept, x: str, y: str, metric: str | None = None) -> Pictur
         y: The name of the axis from bottom to top.
         metric: A metric's column in the result's table; without it, the one that
             members are ranked by.
+        ax: Axes to draw into; those of a figure of its own, if left out.
 
     Returns:
         The picture: a cell for each pair of values, the best mean darkest; hatched
         where no member has a value; in red, how many members diverged there. Where the
         values were drawn by chance, a point for each member, and crosses for those
-        that diverged. It shows itself in a notebook; has `.figure`, `.svg`, `.png` and
-        `.save(path)`.
+        that diverged. It shows itself in a notebook; has `.axes`, `.figure`, `.svg`,
+        `.png` and `.save(path)`.
 
     Raises:
         ValueError: No such axis or metric; the same axis twice; no members, or none
@@ -57,8 +59,6 @@ def heat_map(result: Swept, x: str, y: str, metric: str | None = None) -> Pictur
         >>> cj.view.heat_map(result, "depth", "cap")
         <picture of 4.7 x 3.2 inches>
     """
-    from matplotlib.figure import Figure
-
     found = scores_of(result, metric)
     across, up = scale_of_axis(result, x), scale_of_axis(result, y)
     if x == y:
@@ -71,14 +71,13 @@ def heat_map(result: Swept, x: str, y: str, metric: str | None = None) -> Pictur
     wide, high = _inches(across, up) if grid else _POINTS
     margin = 0.08 * max(map(len, up.labels))
     size = (wide + 1.4 + margin, high + 1.0)
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    panel = figure.add_subplot()
+    (panel,) = panels(size, ax)
     colors = found.colors()
     (_draw_cells if grid else _draw_points)(panel, found, across, up, colors)
-    color_bar(figure, panel, colors, found.name, found.title)
+    percent(color_bar(panel, colors, found.title).ax.yaxis, found.name)
     panel.set_xlabel(across.title)
     panel.set_ylabel(up.title)
-    return Picture(figure)
+    return finish([panel], ax)
 
 
 def _is_grid(across: Scale, up: Scale) -> bool:
@@ -125,6 +124,7 @@ def _draw_cells(
             corner = bool(counts[row, column])
             _mark(panel, column, row, int(lost[row, column]), corner)
     wide, high = _inches(across, up)
+    dress(panel, grid=False)
     label_places(panel, "x", names, wide)
     label_places(panel, "y", others, high)
     panel.tick_params(length=0)
@@ -150,7 +150,7 @@ def _mark(panel: Any, x: int, y: int, count: int, corner: bool) -> None:
     panel.text(
         *((x + 0.44, y + 0.42) if corner else (x, y)),
         f"{count}×",
-        color=MARK,
+        color=RED,
         ha="right" if corner else "center",
         va="top" if corner else "center",
         fontsize="x-small" if corner else "small",
@@ -176,7 +176,7 @@ def _draw_points(
     )
     lost = found.diverged
     places = loose(across, lost), loose(up, lost, 0.754878)
-    panel.plot(*places, "x", color=MARK, markersize=4)
+    panel.plot(*places, "x", color=RED, markersize=4)
     spread(panel, across, "x", _POINTS[0])
     spread(panel, up, "y", _POINTS[1])
     outside = int((across.missing | up.missing).sum())

@@ -5,22 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from capsjax.view.style import RED
 from capsjax.view.sweep.scores import is_share
 from capsjax.view.sweep.values import Scale
-
-INK, GRID, GRAY, MARK = "#1f2933", "#e4e7eb", "#9aa5b1", "#b3261e"
 
 _LETTER, _ROW, _SLANTED = 0.085, 0.19, 0.27
 _MANY = 100
 _TICKS = 5
-
-
-def dress(panel: Any) -> None:
-    """A panel's grid and frame."""
-    panel.grid(color=GRID)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.spines[["left", "bottom"]].set_color(GRAY)
 
 
 def spread(panel: Any, scale: Scale, side: str, inches: float) -> None:
@@ -81,11 +72,4 @@ def percent(axis: Any, metric: str) -> None:
 def note(panel: Any, *counts: tuple[int, str]) -> None:
     """Says above the panel how many members it can't show at their place."""
     words = ", ".join(f"{count} {what}" for count, what in counts if count)
-    panel.set_title(words, loc="right", color=MARK, fontsize="small")
-
-
-def color_bar(figure: Any, panel: Any, colors: Any, metric: str, title: str) -> None:
-    """What the colors mean."""
-    bar = figure.colorbar(colors, ax=panel, label=title, aspect=30)
-    bar.outline.set_visible(False)
-    percent(bar.ax.yaxis, metric)
+    panel.set_title(words, loc="right", color=RED, fontsize="small")

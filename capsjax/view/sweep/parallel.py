@@ -1,13 +1,17 @@
 """parallel: a line a member across all axes of a sweep, which ends at its metric."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from capsjax.view.picture import Picture
-from capsjax.view.sweep.panels import GRAY, INK, MARK, color_bar
+from capsjax.view.style import GRAY, INK, RED, color_bar, finish, panels
+from capsjax.view.sweep.panels import percent
 from capsjax.view.sweep.scores import Scores, is_share, scores_of
 from capsjax.view.sweep.values import Scale, Swept, axis_names, number, scale_of_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _FLOOR = 0.12
 _LETTER, _LONGEST = 0.08, 16
@@ -16,19 +20,22 @@ _APART = 0.045
 """The least share of a panel's height between two labels."""
 
 
-def parallel(result: Swept, metric: str | None = None) -> Picture:
+def parallel(
+    result: Swept, metric: str | None = None, *, ax: "Axes | None" = None
+) -> Picture:
     """Draws each member as a line across all axes, which ends at its metric.
 
     Args:
         result: What a sweep has returned.
         metric: A metric's column in the result's table; without it, the one that
             members are ranked by.
+        ax: Axes to draw into; those of a figure of its own, if left out.
 
     Returns:
         The picture: a vertical line an axis, the metric last; a line a member, the best
         darkest, on top, and thicker. Members that diverged are dotted and gray and end
-        in a cross. It shows itself in a notebook; has `.figure`, `.svg`, `.png` and
-        `.save(path)`.
+        in a cross. It shows itself in a notebook; has `.axes`, `.figure`, `.svg`,
+        `.png` and `.save(path)`.
 
     Raises:
         ValueError: No such metric; no members, or none with a finite value.
@@ -45,16 +52,13 @@ def parallel(result: Swept, metric: str | None = None) -> Picture:
         >>> cj.view.parallel(result)
         <picture of 6.4 x 4.4 inches>
     """
-    from matplotlib.figure import Figure
-
     found = scores_of(result, metric)
     scales = [scale_of_axis(result, name) for name in axis_names(result)]
     last = len(scales)
     letters = max(len(label) for scale in scales for label in scale.labels)
     wide = max(_LETTER * min(letters, _LONGEST) + 0.35, 1.35) * last
     size = (max(wide + 2.4, 6.4), 4.4)
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    panel: Any = figure.add_subplot()
+    (panel,) = panels(size, ax)
     heights = []
     slanted = max(len(scale.title) for scale in scales) > 13 or len(found.title) > 13
     for place, scale in enumerate(scales):
@@ -69,9 +73,9 @@ def parallel(result: Swept, metric: str | None = None) -> Picture:
     panel.set_ylim(-0.04, 1.04)
     panel.set_axis_off()
     words = ", ".join(f"{count} {what}" for count, what in found.counts if count)
-    panel.text(0.0, -0.06, words, color=MARK, transform=panel.transAxes)
-    color_bar(figure, panel, colors, found.name, found.title)
-    return Picture(figure)
+    panel.text(0.0, -0.06, words, color=RED, transform=panel.transAxes)
+    percent(color_bar(panel, colors, found.title).ax.yaxis, found.name)
+    return finish([panel], ax)
 
 
 def _draw_members(panel: Any, found: Scores, heights: np.ndarray, colors: Any) -> None:
@@ -86,7 +90,7 @@ def _draw_members(panel: Any, found: Scores, heights: np.ndarray, colors: Any) -
         list(lost), colors=GRAY, linewidths=0.7, linestyles="dotted", zorder=1
     )
     panel.add_collection(dotted)
-    panel.plot(*lost[:, -1].T, "x", color=MARK, markersize=4, linestyle="")
+    panel.plot(*lost[:, -1].T, "x", color=RED, markersize=4, linestyle="")
     order = found.ranked
     best = min(max(len(order) // 10, 1), 10)
     thin = 1.3 if members < 50 else 0.8 if members < 300 else 0.5

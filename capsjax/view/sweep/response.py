@@ -1,30 +1,30 @@
 """response: a sweep's metric over the values of an axis."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from capsjax.view.picture import Picture
-from capsjax.view.sweep.panels import (
-    INK,
-    MARK,
-    dress,
-    loose,
-    note,
-    percent,
-    spread,
-)
+from capsjax.view.style import BLUE, INK, RED, dress, finish, panels
+from capsjax.view.sweep.panels import loose, note, percent, spread
 from capsjax.view.sweep.scores import Scores, scores_of
 from capsjax.view.sweep.values import FEW, Scale, Swept, axis_names, scale_of_axis
 
-_LINE, _PALE = "#3a78b5", "#616e7c"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_PALE = "#616e7c"
 _COLUMNS = 4
 _MANY = 100
 _MOST_GROUPS, _LEAST_IN_GROUP = 12, 5
 
 
 def response(
-    result: Swept, axis: str | None = None, metric: str | None = None
+    result: Swept,
+    axis: str | None = None,
+    metric: str | None = None,
+    *,
+    ax: "Axes | None" = None,
 ) -> Picture:
     """Draws how a metric responds to the values of an axis, over all other axes.
 
@@ -33,15 +33,19 @@ def response(
         axis: The name of an axis; without it, a panel for each.
         metric: A metric's column in the result's table; without it, the one that
             members are ranked by.
+        ax: Axes to draw into, or in whose place several panels are drawn; those of a
+            figure of its own, if left out.
 
     Returns:
         The picture: a point a member, a line through the medians, a band from the lower
         to the upper quartile. Where an axis has very many values, these are of groups
         of neighbors. Members that diverged are crosses at the edge. It shows itself in
-        a notebook; has `.figure`, `.svg`, `.png` and `.save(path)`.
+        a notebook; has `.axes`, `.figure`, `.svg`, `.png` and
+        `.save(path)`.
 
     Raises:
-        ValueError: No such axis or metric; no members, or none with a finite value.
+        ValueError: No such axis or metric; no members, or none with a finite value;
+            or axes that stand in no grid are given for several panels.
 
     Example:
         >>> import capsjax as cj, pandas as pd
@@ -55,8 +59,6 @@ def response(
         >>> cj.view.response(result)
         <picture of 4.6 x 3.2 inches>
     """
-    from matplotlib.figure import Figure
-
     found = scores_of(result, metric)
     names = axis_names(result) if axis is None else (axis,)
     scales = [scale_of_axis(result, name) for name in names]
@@ -64,27 +66,23 @@ def response(
     rows = -(-len(scales) // columns)
     wide = 4.6 if columns == 1 else 3.2
     size = (wide * columns, (3.2 if rows == 1 else 2.9) * rows)
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    first = None
-    for place, scale in enumerate(scales):
-        panel = figure.add_subplot(rows, columns, place + 1, sharey=first)
+    drawn = panels(size, ax, len(scales), columns, share_y=True)
+    for place, (panel, scale) in enumerate(zip(drawn, scales, strict=True)):
         alone = all(
             len(scale_of_axis(result, name).places) < 2
             for name in axis_names(result)
             if name != scale.name
         )
         _draw_response(panel, found, scale, alone)
-        first = first or panel
         if place % columns == 0:
             panel.set_ylabel(found.title)
         else:
             panel.tick_params(labelleft=False)
-    figure.supxlabel(
-        "line: median, band: quartiles, point: a member, cross: diverged",
-        fontsize="small",
-        color=_PALE,
-    )
-    return Picture(figure)
+    if ax is None:
+        words = "line: median, band: quartiles, point: a member, cross: diverged"
+        sheet: Any = drawn[0].figure
+        sheet.supxlabel(words, fontsize="small", color=_PALE)
+    return finish(drawn, ax)
 
 
 def _draw_response(panel: Any, found: Scores, scale: Scale, alone: bool) -> None:
@@ -96,7 +94,7 @@ def _draw_response(panel: Any, found: Scores, scale: Scale, alone: bool) -> None
         loose(scale, has),
         values,
         "o",
-        color=_LINE,
+        color=BLUE,
         markersize=size,
         markeredgewidth=0,
         alpha=alpha,
@@ -105,7 +103,7 @@ def _draw_response(panel: Any, found: Scores, scale: Scale, alone: bool) -> None
     if quartiles[1].size:
         panel.plot(middle, quartiles[1], color=INK, marker="o", markersize=3)
         panel.fill_between(
-            middle, quartiles[0], quartiles[2], color=_LINE, alpha=0.2, linewidth=0
+            middle, quartiles[0], quartiles[2], color=BLUE, alpha=0.2, linewidth=0
         )
     if found.log:
         panel.set_yscale("log")
@@ -117,7 +115,7 @@ def _draw_response(panel: Any, found: Scores, scale: Scale, alone: bool) -> None
         lost,
         np.full(len(lost), bottom),
         "x",
-        color=MARK,
+        color=RED,
         markersize=5,
         transform=panel.get_xaxis_transform(),
     )

@@ -1,0 +1,12 @@
+"""What shows itself in notebooks: `capsjax.view` is asked for how only when it does."""
+
+import importlib
+from typing import Any
+
+
+class Displayed:
+    """Something with a display in notebooks; `capsjax.view.displays` makes it."""
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        view = importlib.import_module("capsjax.view.displays")
+        return {"text/plain": repr(self), "text/html": view.html(self)}

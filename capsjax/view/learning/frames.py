@@ -1,0 +1,143 @@
+"""What a picture of learning shows: a graph with places, and sizes at each step."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from capsjax.compiler import Network
+from capsjax.graph.typed import TypedCapsule, TypedGraph
+from capsjax.view.folding import fold
+from capsjax.view.labels import name_words
+from capsjax.view.layout import Point, layered
+from capsjax.view.marks import text_width
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HIGH, _LABEL, _NAME = 0.26, 0.08, 8.0
+_TIGHT = 0.55  # distances along, against those between boxes with labels
+_LEAST_DECADES = 4
+_MOST_DECADES = 12
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frames:
+    """A graph with its signals and gradients over steps; all places in inches.
+
+    Attributes:
+        names: Of the boxes: inputs, capsules, and blocks.
+        centers: Their places, y downwards.
+        sizes: Their widths and heights.
+        ends: The boxes that each line connects.
+        paths: The way of each line.
+        size: Width and height of all.
+        steps: The steps.
+        signals: |delta| of each box, [steps, boxes]; NaN where there is none.
+        gradients: |dW| on each line, [steps, lines]; NaN where no weight stands.
+    """
+
+    names: list[str]
+    centers: list[Point]
+    sizes: list[Point]
+    ends: list[tuple[int, int]]
+    paths: list[list[Point]]
+    size: Point
+    steps: list[int]
+    signals: np.ndarray
+    gradients: np.ndarray
+
+
+def frames(net: Network, table: "pd.DataFrame", expand: Any) -> Frames:
+    """Lays the graph out, and reads the table."""
+    typed = net.typed
+    box_of = fold(typed, expand).box_of
+    names = [name for name, _ in typed.inputs]
+    names += [name for name in dict.fromkeys(box_of.values()) if name not in names]
+    index = {name: i for i, name in enumerate(names)}
+    read = _read(typed)
+    lines: dict[tuple[int, int], list[tuple[str, str]]] = {}
+    for source, target, key in read:
+        begin, end = index[box_of.get(source, source)], index[box_of[target]]
+        if begin != end:
+            lines.setdefault((begin, end), []).append(key)
+    sizes = [(text_width(name_words(n), _NAME) + 0.2, _HIGH) for n in names]
+    ends = list(lines)
+    turned = [(high / _TIGHT, wide) for wide, high in sizes]
+    layout = layered(turned, ends, [(_LABEL, _LABEL)] * len(ends))
+    steps, delta = _by_step(table, "delta", ("capsule",))
+    _, weight = _by_step(table, "dW", ("capsule", "source"))
+    members: dict[str, list[str]] = {}
+    for capsule, box in box_of.items():
+        members.setdefault(box, []).append(capsule)
+    signals = [_middle(delta, members.get(name, []), len(steps)) for name in names]
+    gradients = [_middle(weight, keys, len(steps)) for keys in lines.values()]
+    return Frames(
+        names,
+        [(across, _TIGHT * along) for along, across in layout.vertices],
+        sizes,
+        ends,
+        [[(across, _TIGHT * along) for along, across in p] for p in layout.paths],
+        (layout.size[1], _TIGHT * layout.size[0]),
+        steps,
+        np.array(signals).T.reshape(len(steps), len(names)),
+        np.array(gradients).T.reshape(len(steps), len(ends)),
+    )
+
+
+def _read(typed: TypedGraph) -> list[tuple[str, str, tuple[str, str]]]:
+    """Source, reader, and the row of the weight between them, of all edges."""
+    producer = {made: each.name for each in typed.unfolded for made in each.made}
+    found = []
+    for each in typed.unfolded:
+        if isinstance(each, TypedCapsule):
+            rows = [
+                (e.source, (e.weight, "") if e.weight else (each.name, e.source))
+                for e in each.edges
+            ]
+        else:
+            rows = [(source, (each.name, source)) for source in each.sources]
+        found += [(producer.get(s, s), each.name, key) for s, key in rows]
+    return found
+
+
+def _by_step(
+    table: "pd.DataFrame", quantity: str, by: tuple[str, ...]
+) -> tuple[list[int], dict[Any, np.ndarray]]:
+    """The steps, and the values at them by name; of members, the mean."""
+    steps = sorted(set(table["step"]))
+    place = {step: i for i, step in enumerate(steps)}
+    own = table[table["quantity"] == quantity]
+    found: dict[Any, np.ndarray] = {}
+    means = own.groupby([*by, "step"], sort=False)["value"].mean()
+    for key, value in means.items():
+        *names, step = key  # pyright: ignore[reportGeneralTypeIssues]
+        name = names[0] if len(by) == 1 else tuple(names)
+        values = found.setdefault(name, np.full(len(steps), np.nan))
+        values[place[step]] = value
+    return [int(step) for step in steps], found
+
+
+def _middle(rows: dict[Any, np.ndarray], keys: list[Any], count: int) -> np.ndarray:
+    """The geometric mean of what stands for one box or line, at each step."""
+    own = [rows[key] for key in keys if key in rows]
+    if not own:
+        return np.full(count, np.nan)
+    if len(own) == 1:
+        return own[0]
+    with np.errstate(divide="ignore"):
+        return np.exp(np.mean(np.log(own), axis=0))
+
+
+def span(values: np.ndarray) -> tuple[float, float]:
+    """Ends of a color scale, the same at all steps: powers of ten.
+
+    At least four decades, so that what differs by little looks alike; at most twelve.
+    """
+    sound = values[np.isfinite(values) & (values > 0)]
+    if not sound.size:
+        return 1e-4, 1.0
+    top = int(np.ceil(np.log10(sound.max())))
+    low = int(np.floor(np.log10(sound.min())))
+    low = max(min(low, top - _LEAST_DECADES), top - _MOST_DECADES)
+    return 10.0**low, 10.0**top

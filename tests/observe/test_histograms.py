@@ -1,0 +1,89 @@
+"""Histograms on the device, and the pictures of learning."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import capsjax as cj
+from capsjax.observe.histograms import BINS, EDGES, histogram
+from capsjax.view.learning.frames import span
+
+
+def test_bins_are_numpys():
+    values = 10.0 ** np.random.default_rng(0).uniform(-11.9, 3.9, 1000)
+    expected = np.histogram(values, EDGES)[0]
+    assert np.array_equal(jax.jit(histogram)(jnp.asarray(-values)), expected)
+
+
+def test_what_is_out_of_range():
+    counts = np.asarray(histogram(jnp.array([0.0, 1e-20, 1e9, jnp.inf, jnp.nan])))
+    assert counts[0] == 2 and counts[-1] == 3 and counts.shape == (BINS,)
+
+
+@pytest.fixture(scope="module")
+def traced():
+    x = cj.input("x", (4,))
+    h = cj.capsule("h", cj.matmul(x, 3), cap="sigmoid")
+    y = cj.capsule("y", cj.matmul(h, 2), cj.identity(cj.capsule("s", cj.matmul(x, 2))))
+    net = cj.compile(cj.graph(y, losses={"y": "mean_squared_error"}))
+    batch = {"x": jnp.ones((2, 4)), "y": jnp.zeros((2, 2))}
+    tracer = cj.trace(net, batch, histograms=True)
+    keys = jax.random.split(jax.random.key(0), 3)
+    params, state = jax.vmap(net.init)(keys)
+    tracer.record(0, jax.vmap(tracer.measure)(params, state))
+    return net, tracer
+
+
+def test_shares_add_up_of_each_member(traced):
+    table = traced[1].histograms
+    by = ["step", "member", "capsule", "source", "quantity"]
+    sums = table.groupby(by)["share"].sum()
+    assert set(table["member"]) == {0, 1, 2}
+    np.testing.assert_allclose(sums, 1.0)
+    assert {"Y", "delta", "W", "B"} == set(table["quantity"])
+
+
+def test_boxes_and_lines_have_what_was_measured(traced):
+    net, tracer = traced
+    found = cj.view.learning(tracer, net).frames
+    assert found is not None
+    table = tracer.table
+    for i, name in enumerate(found.names):
+        own = table[(table["capsule"] == name) & (table["quantity"] == "delta")]
+        expected = own["value"].mean() if len(own) else np.nan
+        np.testing.assert_allclose(found.signals[0, i], expected)
+    names = [tuple(found.names[end] for end in ends) for ends in found.ends]
+    assert set(names) == {("x", "h"), ("x", "s"), ("h", "y"), ("s", "y")}
+    assert np.isnan(found.gradients[0, names.index(("s", "y"))])
+    own = table[(table["capsule"] == "y") & (table["quantity"] == "dW")]["value"]
+    at = names.index(("h", "y"))
+    np.testing.assert_allclose(found.gradients[0, at], own.mean())
+
+
+def test_scales_span_four_decades_to_twelve():
+    assert span(np.array([0.5, 0.7])) == (1e-4, 1.0)
+    assert span(np.array([1e-7, 0.7, 0.0, np.nan])) == (1e-7, 1.0)
+    assert span(np.array([1e-30, 1.0])) == (1e-12, 1.0)
+
+
+def test_the_widget_has_plain_data(traced):
+    pytest.importorskip("anywidget")
+    net, tracer = traced
+    made = cj.view.learning(tracer, net).widget()
+    assert made.graph["steps"] == [0] and len(made.graph["lines"]) == 4
+    assert made.graph["signals"][0][0] is None  # an input has no error signal
+
+
+def test_what_is_refused(traced):
+    net, tracer = traced
+    with pytest.raises(ValueError, match=r"found steps \[7\]; expected some of the 1"):
+        cj.view.learning(tracer, net, steps=[7])
+    with pytest.raises(ValueError, match="expected one of the capsules of 'lenet-5'"):
+        cj.view.learning(tracer, cj.zoo.graph("lenet-5"))
+    with pytest.raises(ValueError, match="expected a tracer's table"):
+        cj.view.learning(tracer.histograms, net)
+    with pytest.raises(ValueError, match="found no histograms; expected"):
+        cj.view.histograms(tracer.table)
+    with pytest.raises(ValueError, match="found step 7; expected one of the 1"):
+        cj.view.histograms(tracer, step=7)
