@@ -23,7 +23,7 @@ def svg_of(scene: Scene, theme: Theme, *, interactive: bool = False) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(width)}pt" '
         f'height="{_n(height)}pt" viewBox="0 0 {_n(width)} {_n(height)}" '
-        f'font-family="{_FONT}" role="img" xml:space="preserve">',
+        f'font-family="{_FONT}" role="img" style="white-space:pre">',
         f"<title>{text_of(scene.name)}</title>",
     ]
     if not interactive:
