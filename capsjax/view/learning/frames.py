@@ -10,13 +10,14 @@ from capsjax.graph.typed import TypedCapsule, TypedGraph
 from capsjax.view.folding import fold
 from capsjax.view.labels import name_words
 from capsjax.view.layout import Point, layered
-from capsjax.view.marks import text_width
+from capsjax.view.scene.texts import text_width
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_HIGH, _LABEL, _NAME = 0.26, 0.08, 8.0
+_HIGH, _AROUND, _LABEL, _NAME = 18.7, 14.4, 5.8, 8.0
 _TIGHT = 0.55  # distances along, against those between boxes with labels
+_INCH = 72.0  # points
 _LEAST_DECADES = 4
 _MOST_DECADES = 12
 
@@ -61,7 +62,7 @@ def frames(net: Network, table: "pd.DataFrame", expand: Any) -> Frames:
         begin, end = index[box_of.get(source, source)], index[box_of[target]]
         if begin != end:
             lines.setdefault((begin, end), []).append(key)
-    sizes = [(text_width(name_words(n), _NAME) + 0.2, _HIGH) for n in names]
+    sizes = [(text_width(name_words(n), _NAME) + _AROUND, _HIGH) for n in names]
     ends = list(lines)
     turned = [(high / _TIGHT, wide) for wide, high in sizes]
     layout = layered(turned, ends, [(_LABEL, _LABEL)] * len(ends))
@@ -74,15 +75,21 @@ def frames(net: Network, table: "pd.DataFrame", expand: Any) -> Frames:
     gradients = [_middle(weight, keys, len(steps)) for keys in lines.values()]
     return Frames(
         names,
-        [(across, _TIGHT * along) for along, across in layout.vertices],
-        sizes,
+        list(map(_inches, layout.vertices)),
+        [(wide / _INCH, high / _INCH) for wide, high in sizes],
         ends,
-        [[(across, _TIGHT * along) for along, across in p] for p in layout.paths],
-        (layout.size[1], _TIGHT * layout.size[0]),
+        [list(map(_inches, path)) for path in layout.paths],
+        _inches(layout.size),
         steps,
         np.array(signals).T.reshape(len(steps), len(names)),
         np.array(gradients).T.reshape(len(steps), len(ends)),
     )
+
+
+def _inches(point: Point) -> Point:
+    """A place of the layout, with data flowing down, in inches."""
+    along, across = point
+    return across / _INCH, _TIGHT * along / _INCH
 
 
 def _read(typed: TypedGraph) -> list[tuple[str, str, tuple[str, str]]]:
