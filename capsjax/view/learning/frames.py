@@ -15,9 +15,9 @@ from capsjax.view.scene.texts import text_width
 if TYPE_CHECKING:
     import pandas as pd
 
-_HIGH, _LABEL, _NAME = 0.26, 0.08, 8.0
-_POINTS = 72  # in an inch
+_HIGH, _AROUND, _LABEL, _NAME = 18.7, 14.4, 5.8, 8.0
 _TIGHT = 0.55  # distances along, against those between boxes with labels
+_INCH = 72.0  # points
 _LEAST_DECADES = 4
 _MOST_DECADES = 12
 
@@ -62,10 +62,10 @@ def frames(net: Network, table: "pd.DataFrame", expand: Any) -> Frames:
         begin, end = index[box_of.get(source, source)], index[box_of[target]]
         if begin != end:
             lines.setdefault((begin, end), []).append(key)
-    sizes = [(text_width(name_words(n), _NAME) / _POINTS + 0.2, _HIGH) for n in names]
+    sizes = [(text_width(name_words(n), _NAME) + _AROUND, _HIGH) for n in names]
     ends = list(lines)
-    turned = [(_POINTS * high / _TIGHT, _POINTS * wide) for wide, high in sizes]
-    layout = layered(turned, ends, [(_POINTS * _LABEL, _POINTS * _LABEL)] * len(ends))
+    turned = [(high / _TIGHT, wide) for wide, high in sizes]
+    layout = layered(turned, ends, [(_LABEL, _LABEL)] * len(ends))
     steps, delta = _by_step(table, "delta", ("capsule",))
     _, weight = _by_step(table, "dW", ("capsule", "source"))
     members: dict[str, list[str]] = {}
@@ -75,21 +75,21 @@ def frames(net: Network, table: "pd.DataFrame", expand: Any) -> Frames:
     gradients = [_middle(weight, keys, len(steps)) for keys in lines.values()]
     return Frames(
         names,
-        [_place(point) for point in layout.vertices],
-        sizes,
+        list(map(_inches, layout.vertices)),
+        [(wide / _INCH, high / _INCH) for wide, high in sizes],
         ends,
-        [[_place(point) for point in path] for path in layout.paths],
-        _place(layout.size),
+        [list(map(_inches, path)) for path in layout.paths],
+        _inches(layout.size),
         steps,
         np.array(signals).T.reshape(len(steps), len(names)),
         np.array(gradients).T.reshape(len(steps), len(ends)),
     )
 
 
-def _place(point: Point) -> Point:
-    """In inches, across and down, of what is in points along and across."""
+def _inches(point: Point) -> Point:
+    """A place of the layout, with data flowing down, in inches."""
     along, across = point
-    return across / _POINTS, _TIGHT * along / _POINTS
+    return across / _INCH, _TIGHT * along / _INCH
 
 
 def _read(typed: TypedGraph) -> list[tuple[str, str, tuple[str, str]]]:
