@@ -4,10 +4,12 @@ VENV ?= .venv
 WORKERS ?= 2
 LOCK := requirements-dev.txt
 REFERENCE_LOCK := requirements-reference.txt
+BROWSER_LOCK := requirements-browser.txt
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEPENDENCIES := $(VENV)/.dependencies
 REFERENCES := $(VENV)/.references
+BROWSERS := $(VENV)/.browsers
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train test test-processes test-deep test-reference \
@@ -35,8 +37,7 @@ test-deep: $(INSTALLED) ## The same with ten times as many random graphs: an hou
 test-reference: $(REFERENCES) ## Compare with other frameworks (tests/reference)
 	$(BIN)/python -m pytest -n $(WORKERS) tests/reference
 
-test-browser: $(INSTALLED) ## Drive the widget in JupyterLab (needs chromium)
-	$(BIN)/python -m pip install --quiet --group browser
+test-browser: $(BROWSERS) ## Drive the widget in JupyterLab (needs chromium)
 	$(BIN)/python -m pytest tests/browser
 
 notebooks: $(INSTALLED) ## Execute the notebooks; copies with outputs in build/notebooks
@@ -78,6 +79,8 @@ lock: $(INSTALLED) ## Take the newest versions into the lock files
 	$(BIN)/python -m pip install --quiet uv
 	$(COMPILE) --group test --group notebooks --group docs --group reference \
 	    --output-file $(LOCK)
+	$(COMPILE) --group browser --constraint $(LOCK) --no-annotate \
+	    --output-file $(BROWSER_LOCK)
 	$(COMPILE) --group zoo-reference --constraint $(LOCK) --no-annotate \
 	    | grep -vE '^(cuda|nvidia|triton)' >$(REFERENCE_LOCK)
 
@@ -103,4 +106,9 @@ $(REFERENCES): $(INSTALLED) $(REFERENCE_LOCK)
 	@echo "Installing what networks are compared with: a minute, or several GB" \
 	    "where torch comes with CUDA."
 	$(BIN)/python -m pip install --quiet --requirement $(REFERENCE_LOCK)
+	@touch $@
+
+$(BROWSERS): $(INSTALLED) $(BROWSER_LOCK)
+	@echo "Installing JupyterLab and what drives a browser: a minute."
+	$(BIN)/python -m pip install --quiet --requirement $(BROWSER_LOCK)
 	@touch $@

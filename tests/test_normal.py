@@ -15,7 +15,7 @@ AS_USERS = {
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
-@pytest.mark.parametrize("shape", [(), (7,), (64, 10), (3, 3, 5, 8)])
+@pytest.mark.parametrize("shape", [(), (64, 10)])
 def test_the_same_bits(shape, dtype):
     key = jax.random.key(3)
     draw = jax.jit(jax.random.normal, static_argnums=(1, 2), compiler_options=AS_USERS)

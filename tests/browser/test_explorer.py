@@ -156,7 +156,7 @@ def test_exported_page_shows_the_drawing(tmp_path, browser):
     page.goto(f"file://{path.with_suffix('.html')}")
     drawing = page.locator(".jp-RenderedSVG img")
     drawing.wait_for(timeout=20_000)
-    assert drawing.evaluate("image => image.naturalWidth") > 1000
+    assert drawing.evaluate("image => image.naturalHeight") > 1000
     source = (drawing.get_attribute("src") or "").split("base64,")[1]
     assert b">stage1<" in base64.b64decode(source)
     picture(page, "exported")

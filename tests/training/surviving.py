@@ -62,7 +62,7 @@ def main(folder: str) -> None:
         "masked",
         folder=folder,
         resume=True,
-        epochs=300,
+        epochs=60,
         checkpoints=cj.Checkpoints(every_steps=7, every_seconds=None),
         callbacks=[lambda row: print("row", flush=True)],
     )

@@ -39,11 +39,8 @@ def environment(devices: int, **more: str) -> dict[str, str]:
 
 
 IN_64 = {
-    **{"residual": ["8", "4,2", "1,8"], "layers divided": ["2,4"]},
-    **{"folded": ["8", "2,4"], "neurons": ["4,2"], "mlp": ["2,4"]},
-    "lenet-5": ["2,4"],
-    "capsnet-digits": ["4,2"],
-    "gpt-2": ["2,4"],
+    **{"residual": ["8", "1,8"], "layers divided": ["2,4"], "folded": ["2,4"]},
+    **{"neurons": ["4,2"], "lenet-5": ["2,4"], "capsnet-digits": ["4,2"]},
 }
 IN_32 = {
     **{"mlp": ["4,2", "1,8"], "residual": ["4,2"], "gpt-2": ["1,8"]},

@@ -154,7 +154,7 @@ def test_killed_at_any_moment_and_in_another_process_the_bits_are_the_same(tmp_p
         assert process.returncode == 0
     killed = start("killed")
     assert killed.stdout is not None
-    for _ in range(30):  # rows: it is at work, and keeps checkpoints all the while
+    for _ in range(20):  # rows: it is at work, and keeps checkpoints all the while
         assert killed.stdout.readline() == "row\n"
     killed.kill()
     killed.communicate()

@@ -23,7 +23,7 @@ def svg_of(scene: Scene, theme: Theme, *, interactive: bool = False) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(width)}pt" '
         f'height="{_n(height)}pt" viewBox="0 0 {_n(width)} {_n(height)}" '
-        f'font-family="{_FONT}" role="img" xml:space="preserve">',
+        f'font-family="{_FONT}" role="img">',
         f"<title>{text_of(scene.name)}</title>",
     ]
     if not interactive:
@@ -132,6 +132,7 @@ def _text(text: Text, theme: Theme) -> str:
     row, (x, y) = text.row, text.point
     style = ' font-weight="bold"' if row.bold else ""
     style += ' text-anchor="middle"' if text.anchor == "middle" else ""
+    style += ' style="white-space:pre"' if "  " in row.text else ""
     return (
         f'<text x="{_n(x)}" y="{_n(y)}" font-size="{_n(row.size)}" '
         f'fill="{theme[row.color]}"{style}>{text_of(row.text)}</text>'

@@ -61,7 +61,7 @@ function render({ model, el }) {
     const ratio = stage.clientWidth / Math.max(stage.clientHeight, 1);
     view = { ...whole };
     // A long drawing is read from its beginning, not squeezed until nothing is legible.
-    const least = 2.2 * stage.clientWidth;
+    const least = 1.2 * stage.clientWidth;
     if (view.width > least) view.width = least;
     if (view.height > least / ratio) view.height = least / ratio;
     if (view.width / view.height > ratio) {
@@ -101,6 +101,18 @@ function render({ model, el }) {
     view.x = (left + right - view.width) / 2;
     view.y = (top + bottom - view.height) / 2;
     show();
+  }
+
+  // Moves, and zooms out where it must, so that all of a box or frame is seen.
+  function bring([left, top, right, bottom]) {
+    const margin = 12;
+    const wide = (right - left + 2 * margin) / view.width;
+    const high = (bottom - top + 2 * margin) / view.height;
+    const least = Math.max(wide, high);
+    if (least > 1) zoom(Math.min(least, (2.5 * stage.clientWidth) / view.width));
+    const lack = (low, end, from, size) =>
+      low - margin < from ? low - margin - from : Math.max(0, end + margin - from - size);
+    move(lack(left, right, view.x, view.width), lack(top, bottom, view.y, view.height));
   }
 
   function open(names) {
@@ -193,8 +205,7 @@ function render({ model, el }) {
           (now[0] + now[2] - keep.corners[0] - keep.corners[2]) / 2,
           now[1] - keep.corners[1],
         );
-        const seen = now[2] > view.x && now[0] < view.x + view.width;
-        if (!seen || now[3] < view.y || now[1] > view.y + view.height) reveal(index);
+        bring(now);
         group(index).focus({ preventScroll: true });
         choose(index);
       }
