@@ -28,6 +28,7 @@ from capsjax.compiler.cache import use_cache as use_cache
 from capsjax.compiler.load_exported import ExportedNetwork as ExportedNetwork
 from capsjax.compiler.load_exported import load_exported as load_exported
 from capsjax.compiler.retraces import explain_retraces as explain_retraces
+from capsjax.compiler.verify import CompilerError as CompilerError
 from capsjax.graph import Graph as Graph
 from capsjax.graph import GraphError as GraphError
 from capsjax.graph import ShapeError as ShapeError

@@ -20,8 +20,8 @@ def path(request):
 
 def test_there_are_notebooks_numbered_from_one_without_a_gap():
     numbers = [re.match(r"(\d\d)_[a-z_]+\.ipynb", path.name) for path in PATHS]
-    assert numbers and all(numbers), [path.name for path in PATHS]
-    assert [int(match[1]) for match in numbers] == list(range(1, len(PATHS) + 1))
+    found = [int(match[1]) for match in numbers if match]
+    assert found == list(range(1, len(PATHS) + 1)) and found, PATHS
 
 
 def test_is_valid_with_the_metadata_that_all_share(path):

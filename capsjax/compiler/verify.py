@@ -43,7 +43,21 @@ from capsjax.losses import PAIRS
 
 
 class CompilerError(AssertionError):
-    """A pass broke an invariant of the typed graph: a defect of the pass."""
+    """A pass broke an invariant of the typed graph: a defect of the pass.
+
+    Example:
+        >>> import dataclasses
+        >>> import capsjax as cj
+        >>> def forget(typed):
+        ...     return dataclasses.replace(typed, capsules=typed.capsules[1:]), []
+        >>> x = cj.input("x", (4,))
+        >>> graph = cj.graph(cj.capsule("y", cj.matmul(x, 3)))
+        >>> try:
+        ...     cj.compile(graph, passes=[cj.passes.Pass(forget, observable=False)])
+        ... except cj.CompilerError as error:
+        ...     print(error)
+        after forget: output 'y' is no capsule
+    """
 
 
 def verify(typed: TypedGraph, after: str) -> None:

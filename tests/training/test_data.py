@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capsjax.training.data import DataError, load_data
+from capsjax.training.data import Data, DataError, Named, load_data
 
 MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -97,6 +97,15 @@ def test_digits_are_stratified_and_scaled():
     train, test = (np.bincount(s.targets) for s in (data.train, data.test))
     assert (len(data.train), len(data.test)) == (1442, 355)
     assert np.all(np.abs(test / (train + test) - 0.2) < 0.005)
+
+
+def test_a_data_set_prints_in_one_line():
+    of_each = "(inputs float32 (8, 8, 1), targets int32 ())"
+    assert repr(load_data("digits")) == (
+        f"Data('digits', train=1,442 x {of_each}, test=355 x {of_each}, classes=10)"
+    )
+    named = Data("own", Named({"a": np.zeros((3, 2), np.float32)}), None, None)
+    assert repr(named) == "Data('own', train=3 x (a float32 (2,)))"
 
 
 # Folders of idx files

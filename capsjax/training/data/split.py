@@ -84,6 +84,25 @@ class Data:
     test: Any
     classes: int | None
 
+    def __repr__(self) -> str:
+        sets = [f"train={_in_words(self.train)}"]
+        if self.test is not None:
+            sets.append(f"test={_in_words(self.test)}")
+        classes = [] if self.classes is None else [f"classes={self.classes}"]
+        return f"Data({', '.join([repr(self.name), *sets, *classes])})"
+
+
+def _in_words(rows: Any) -> str:
+    """A set of examples as `1,500 x (inputs float32 (8, 8, 1), targets int32 ())`."""
+    if isinstance(rows, Split):
+        arrays = {"inputs": rows.inputs, "targets": rows.targets}
+    elif isinstance(rows, Named):
+        arrays = rows.arrays
+    else:
+        return repr(rows)
+    each = (f"{name} {a.dtype} {tuple(a.shape[1:])}" for name, a in arrays.items())
+    return f"{len(rows):,} x ({', '.join(each)})"
+
 
 def join(place: object, name: str, train: Split, test: Split) -> Data:
     """Makes one data set of two splits that agree.
