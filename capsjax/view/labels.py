@@ -107,7 +107,7 @@ def _settings(kind: Kind) -> list[str]:
     for field in kind_fields(kind):
         value = getattr(kind, field.name)
         hidden = field.name == "window" or field.name in _IN_SHAPES
-        if hidden or _is_usual(field.name, value):
+        if hidden or value == field.default or _is_usual(field.name, value):
             continue
         shown.append(value if field.name == "padding" else _setting(field.name, value))
     return [text if isinstance(text, str) else f"padding {text}" for text in shown]
