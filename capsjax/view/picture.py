@@ -14,6 +14,9 @@ from capsjax.view.dark import with_dark
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
+
+    Settings = dict[RcKeyType, Any]
 
 _DPI = 200
 
@@ -26,8 +29,13 @@ class Picture(abc.ABC):
         axes: Its panels, from left to right and from top to bottom, without color bars.
     """
 
-    figure: "Figure"
-    axes: "tuple[Axes, ...]"
+    if TYPE_CHECKING:  # fields of one subclass, made when asked for by another
+
+        @property
+        def figure(self) -> Figure: ...
+
+        @property
+        def axes(self) -> tuple[Axes, ...]: ...
 
     @property
     @abc.abstractmethod
@@ -81,7 +89,7 @@ class Picture(abc.ABC):
         }
 
     def _rendered(
-        self, format: str, dpi: float = _DPI, settings: dict[str, Any] | None = None
+        self, format: str, dpi: float = _DPI, settings: "Settings | None" = None
     ) -> bytes:
         """The figure as matplotlib writes it; settings are those of its rcParams."""
         import matplotlib
@@ -126,7 +134,7 @@ class Plot(Picture):
         So it looks the same on every machine, and is the same each time, for diffs. On
         a dark page, a browser shows it in colors for dark pages.
         """
-        settings = {"svg.hashsalt": "capsjax", "svg.fonttype": "path"}
+        settings: Settings = {"svg.hashsalt": "capsjax", "svg.fonttype": "path"}
         return with_dark(self._rendered("svg", settings=settings).decode())
 
     def _repr_svg_(self) -> str | None:

@@ -90,6 +90,7 @@ def test_svg_is_sound_and_the_same_each_time(tmp_path):
     picture = cj.view.draw(cj.compile(graph), tmp_path / "graph.svg")
     assert (tmp_path / "graph.svg").read_text() == first
     shown = picture._repr_svg_()  # as wide as it is, or as the page
+    assert shown is not None
     assert shown.replace(' style="max-width:100%;height:auto"', "", 1) == first != shown
     assert picture.save(tmp_path / "graph.PNG").read_bytes()[:4] == b"\x89PNG"
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from capsjax.view.painting.plot import figure_of
 from capsjax.view.painting.svg import svg_of
@@ -15,6 +15,8 @@ from capsjax.view.scene.data import Scene
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from capsjax.view.picture import Settings
 
 _DPI = 200
 _MOST_PIXELS = 60_000
@@ -64,11 +66,12 @@ class Drawing(Picture):
         return {**super()._formats(), "tex": lambda: self.tex.encode()}
 
     def _rendered(
-        self, format: str, dpi: float = _DPI, settings: dict[str, Any] | None = None
+        self, format: str, dpi: float = _DPI, settings: "Settings | None" = None
     ) -> bytes:
         # The page is as large as the drawing, and so no larger than PNG can be.
         dpi = min(dpi, 72 * _MOST_PIXELS / max(self.scene.size))
-        return super()._rendered(format, dpi, {"pdf.fonttype": 42, **(settings or {})})
+        own: Settings = {"pdf.fonttype": 42}
+        return super()._rendered(format, dpi, own | (settings or {}))
 
     def __repr__(self) -> str:
         width, height = self.scene.size

@@ -153,9 +153,10 @@ def _text(text: Text, theme: Theme) -> str:
     row, (x, y) = text.row, text.point
     style = ' font-weight="bold"' if row.bold else ""
     style += ' text-anchor="middle"' if text.anchor == "middle" else ""
+    words = text_of(row.text).replace("  ", "\u00a0\u00a0")  # browsers join spaces
     return (
         f'<text x="{_n(x)}" y="{_n(y)}" font-size="{_n(row.size)}" '
-        f'fill="{theme[row.color]}"{style}>{text_of(row.text)}</text>'
+        f'fill="{theme[row.color]}"{style}>{words}</text>'
     )
 
 
