@@ -78,7 +78,7 @@ def draw_networks(nets: Iterable[NeuralNetwork], title: str = "") -> Drawing:
     Example:
         >>> import capsjax as cj
         >>> draw_networks(cj.neural.enumerate_growth(1, 2))
-        <drawing of 4.2 x 3.6 inches>
+        <drawing of 4.8 x 2.3 inches>
 
     Source: Li & Shan, arXiv 1805.03551, section 2.
     """
