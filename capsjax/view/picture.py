@@ -22,20 +22,17 @@ _DPI = 200
 
 
 class Picture(abc.ABC):
-    """A finished picture: a plot, or the drawing of a graph.
+    """A finished picture: a plot, or the drawing of a graph."""
 
-    Attributes:
-        figure: The matplotlib figure, to change or to take further.
-        axes: Its panels, from left to right and from top to bottom, without color bars.
-    """
+    @property
+    @abc.abstractmethod
+    def figure(self) -> "Figure":
+        """The matplotlib figure, to change or to take further."""
 
-    if TYPE_CHECKING:  # fields of one subclass, made when asked for by another
-
-        @property
-        def figure(self) -> Figure: ...
-
-        @property
-        def axes(self) -> tuple[Axes, ...]: ...
+    @property
+    def axes(self) -> "tuple[Axes, ...]":
+        """Its panels, from left to right and from top to bottom, without color bars."""
+        return tuple(self.figure.axes)
 
     @property
     @abc.abstractmethod
@@ -113,19 +110,25 @@ class Plot(Picture):
     """A picture that matplotlib drew.
 
     Attributes:
-        figure: The matplotlib figure.
-        axes: Its panels.
+        painted: The matplotlib figure.
+        panels: What was drawn into, without color bars.
         whole: Whether the figure is the picture's own: one that was drawn into axes of
             another figure does not show itself, as that one does.
     """
 
-    figure: "Figure"
-    axes: "tuple[Axes, ...]" = ()
+    painted: "Figure"
+    panels: "tuple[Axes, ...]" = ()
     whole: bool = True
 
-    def __post_init__(self):
-        if not self.axes:
-            object.__setattr__(self, "axes", tuple(self.figure.axes))
+    @property
+    def figure(self) -> "Figure":
+        """The matplotlib figure, to change or to take further."""
+        return self.painted
+
+    @property
+    def axes(self) -> "tuple[Axes, ...]":
+        """Its panels, from left to right and from top to bottom, without color bars."""
+        return self.panels or super().axes
 
     @property
     def svg(self) -> str:

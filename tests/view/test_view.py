@@ -303,7 +303,7 @@ def test_settings_as_usual_are_not_mentioned():
     x = cj.input("x", (4,))
     usual, sharp = (
         cj.graph(cj.capsule("y", cj.matmul(x, 2), cap=cap))
-        for cap in ("softmax", cj.caps.Softmax(temperature=0.5))
+        for cap in ("softmax", cj.caps.softmax(temperature=0.5))
     )
     assert "temperature" not in cj.view.draw(usual).svg
     assert "softmax, temperature 0.5" in cj.view.draw(sharp).svg

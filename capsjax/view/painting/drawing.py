@@ -13,7 +13,6 @@ from capsjax.view.picture import Picture
 from capsjax.view.scene.data import Scene
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from capsjax.view.picture import Settings
@@ -29,8 +28,6 @@ class Drawing(Picture):
     Attributes:
         scene: What is drawn, as plain data.
         theme: "light" or "dark".
-        figure: The drawing as a figure of matplotlib, made when first asked for.
-        axes: The one panel of that.
     """
 
     scene: Scene
@@ -39,15 +36,14 @@ class Drawing(Picture):
     def __post_init__(self) -> None:
         theme_of(self.theme)
 
-    @functools.cached_property
+    @property
     def figure(self) -> "Figure":
-        """The drawing as a figure of matplotlib, to change or to take further."""
-        return figure_of(self.scene, theme_of(self.theme))
+        """The drawing as a figure of matplotlib, made when first asked for."""
+        return self._painted
 
     @functools.cached_property
-    def axes(self) -> "tuple[Axes, ...]":
-        """The one panel of the figure."""
-        return tuple(self.figure.axes)
+    def _painted(self) -> "Figure":
+        return figure_of(self.scene, theme_of(self.theme))
 
     @property
     def svg(self) -> str:
