@@ -127,20 +127,8 @@ from capsjax import zoo as zoo  # isort: skip
 # isort: split
 # The zoo's networks are written with all that stands above.
 
-from capsjax.graph.shown import show_by as _show_by  # isort: skip
-
 if TYPE_CHECKING:
     from capsjax import view as view
-
-
-def _shown(value: Any) -> dict[str, Any]:
-    """What a notebook shows of a graph or a network."""
-    import importlib
-
-    return importlib.import_module("capsjax.view.widget").bundle(value)
-
-
-_show_by(_shown)
 
 
 def __getattr__(name: str) -> Any:

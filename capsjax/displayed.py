@@ -7,6 +7,7 @@ from typing import Any
 class Displayed:
     """Something with a display in notebooks; `capsjax.view.displays` makes it."""
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        view = importlib.import_module("capsjax.view.displays")
-        return {"text/plain": repr(self), "text/html": view.html(self)}
+    __slots__ = ()
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return importlib.import_module("capsjax.view.displays").bundle(self)

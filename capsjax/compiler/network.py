@@ -29,9 +29,9 @@ from capsjax.compiler.state import (
     state_shapes,
     with_wiring,
 )
+from capsjax.displayed import Displayed
 from capsjax.graph.errors import brief, listing, nearest
 from capsjax.graph.kinds import Shape
-from capsjax.graph.shown import Shown
 from capsjax.graph.traced import bind
 from capsjax.graph.typed import TypedGraph, TypedGroup
 
@@ -69,7 +69,7 @@ class CapsuleShapes(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Network(Shown):
+class Network(Displayed):
     """A compiled graph: pure functions of parameters, state and arrays by name.
 
     Made by `cj.compile`. Every method is safe under `jit`, `vmap`, `grad` and

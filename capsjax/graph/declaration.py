@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+from capsjax.displayed import Displayed
 from capsjax.graph.kinds import (
     BACKWARDS,
     CAPS,
@@ -23,7 +24,6 @@ from capsjax.graph.kinds import (
     Shape,
     WeightingKind,
 )
-from capsjax.graph.shown import Shown
 
 Bias = Literal["full", "channel"] | None
 
@@ -101,7 +101,7 @@ def sinks(capsules: tuple[Capsule, ...]) -> list[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Graph(Shown):
+class Graph(Displayed):
     """A connected acyclic graph of capsules; made by `capsjax.graph` and `load`.
 
     Attributes:

@@ -26,8 +26,8 @@ Every function that draws returns a `Picture`: `.axes` are the matplotlib axes i
 in reading order, and `.figure` is their figure, to change or to take further. It shows
 itself in a notebook and is saved by `.save("picture.svg")`, `.png` or `.pdf`. Every
 plot takes `ax=`, axes of a figure of yours: it draws into them or, where it has several
-panels, in their place; that figure then shows itself. Drawings of graphs and of neurons
-are `Drawing`s: they have their own measure, and are saved as `.tex`, too.
+panels, in their place; that figure then shows itself. A picture of a graph or of
+neurons is a `Drawing`: it has its own measure, and is saved as `.tex`, too.
 
 Pictures are made without a display and without matplotlib's global state. On a dark
 page an SVG shows itself in colors for dark pages. Results (`Run`, `SweepResult`,

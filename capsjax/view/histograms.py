@@ -67,7 +67,7 @@ def histograms(
             f"found step {step}; expected one of the {len(known)} that were recorded, "
             f"from {known[0]} to {known[-1]}"
         )
-    own = table[table["step"] == step]
+    own = table.loc[table["step"] == step]
     shown = [name for name in _TITLES if name in set(own["quantity"])]
     rows = max(len(_rows(own, name)) for name in shown)
     letters = max(len(n) for name in shown for n in _rows(own, name).values())
@@ -76,10 +76,10 @@ def histograms(
         max(0.2 * rows, 1.4) + 1.0,
     )
     drawn = panels(size, ax, len(shown), len(shown))
-    for axes, name in zip(drawn, shown, strict=True):
-        mesh = _draw(axes, own, name)
+    meshes = [_draw(*each, own) for each in zip(drawn, shown, strict=True)]
+    for axes in drawn:
         axes.set_xlabel(f"size, step {step:,}")
-    bar = color_bar(drawn[-1], mesh, "share of the entries", beside=drawn)
+    bar = color_bar(drawn[-1], meshes[-1], "share of the entries", beside=drawn)
     from matplotlib.ticker import PercentFormatter
 
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -88,7 +88,7 @@ def histograms(
 
 def _rows(table: "pd.DataFrame", quantity: str) -> dict[tuple[str, str], str]:
     """What a row stands for, and its name; of very many, some from first to last."""
-    own = table[table["quantity"] == quantity]
+    own = table.loc[table["quantity"] == quantity]
     order = {name: at for at, name in enumerate(dict.fromkeys(table["capsule"]))}
     keys = dict.fromkeys(zip(own["capsule"], own["source"], strict=True))
     keys = sorted(keys, key=lambda key: order[key[0]])
@@ -106,8 +106,8 @@ def _rows(table: "pd.DataFrame", quantity: str) -> dict[tuple[str, str], str]:
     }
 
 
-def _draw(axes: Any, table: "pd.DataFrame", quantity: str) -> Any:
-    own = table[table["quantity"] == quantity]
+def _draw(axes: Any, quantity: str, table: "pd.DataFrame") -> Any:
+    own = table.loc[table["quantity"] == quantity]
     rows = _rows(table, quantity)
     place = {key: number for number, key in enumerate(rows)}
     lows = np.log10(own["low"].to_numpy())

@@ -11,14 +11,14 @@ _LONGEST = 36
 
 
 def words(kind: Kind) -> str:
-    """A kind and its settings: `max_pool 2×2`, `route, iterations 3`.
+    """A kind and the settings that differ from the usual: `route, iterations 5`.
 
     Example:
         >>> import capsjax as cj
         >>> words(cj.caps.max_pool((2, 2)))
         'max_pool 2×2'
-        >>> words(cj.caps.route(3))
-        'route, iterations 3'
+        >>> words(cj.caps.route(5))
+        'route, iterations 5'
     """
     window = _window(kind)
     head = f"{kind.kind} {window}" if window else kind.kind
@@ -107,7 +107,7 @@ def _settings(kind: Kind) -> list[str]:
     for field in kind_fields(kind):
         value = getattr(kind, field.name)
         hidden = field.name == "window" or field.name in _IN_SHAPES
-        if hidden or _is_usual(field.name, value):
+        if hidden or value == field.default or _is_usual(field.name, value):
             continue
         shown.append(value if field.name == "padding" else _setting(field.name, value))
     return [text if isinstance(text, str) else f"padding {text}" for text in shown]

@@ -1,9 +1,10 @@
 """Where capsules, labels and lines go: layers, without any drawing.
 
 Each edge gets a vertex of its own in the layout, which bears its label. So labels
-never overlap, and several edges between two capsules lie side by side. Layers and the
-order in them are found by the method of Sugiyama, Tagawa & Toda (1981), as implemented
-by fast-sugiyama; the distances are ours, because they depend on the sizes of texts.
+never overlap, and several edges between two capsules lie side by side. Where no edge
+has a label, edges go straight from layer to layer. Layers and the order in them are
+found by the method of Sugiyama, Tagawa & Toda (1981), as implemented by fast-sugiyama;
+the distances are ours, because they depend on the sizes of texts.
 
 Coordinates here: `along` the flow of data, and `across` it.
 """
@@ -21,7 +22,7 @@ Size = tuple[float, float]
 _NARROW, _WIDE, _SLOPE = 18.7, 72.0, 0.22
 _ACROSS_GAP = 18.7
 _UNIT = 1000.0
-_MANY = 1500  # halves of edges, from where one quick variant of the method has to do
+_MANY = 1500  # links, from where one quick variant of the method has to do
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Layout:
 
     Attributes:
         vertices: Centers of the capsules, in the order given.
-        labels: Centers of the edges' labels, in the order given.
+        labels: Centers of the edges' labels, in the order given; where no edge has
+            one, a point of each edge.
         paths: For each edge the points it passes, from border to border. It is
             straight from each even point to the next odd one, and bends from each
             odd point to the next even one.
@@ -65,10 +67,14 @@ def layered(
         >>> [round(along) for along, _ in layout.vertices]
         [35, 178]
     """
-    sizes = [*vertices, *labels]
     if not edges:
         return _stacked(vertices)
-    layer, across, chains = _sugiyama(len(vertices), edges, sizes, wide)
+    if any(map(any, labels)) or len(set(edges)) < len(edges):
+        sizes = [*vertices, *labels]
+        stops = [(a, len(vertices) + k, b) for k, (a, b) in enumerate(edges)]
+    else:
+        sizes, stops = [*vertices], edges
+    layer, across, chains = _sugiyama(stops, sizes, wide)
     extents = defaultdict(float)
     for i, size in enumerate(sizes):
         extents[layer[i]] = max(extents[layer[i]], size[0])
@@ -89,7 +95,7 @@ def layered(
     ends += across.values()
     return Layout(
         tuple(places[: len(vertices)]),
-        tuple(places[len(vertices) :]),
+        tuple(places[len(vertices) :] or [path[len(path) // 2] for path in paths]),
         tuple(paths),
         (centers[-1] + extents[len(centers) - 1] / 2, max(ends)),
     )
@@ -106,22 +112,17 @@ def _stacked(vertices: Sequence[Size]) -> Layout:
 
 
 def _sugiyama(
-    count: int,
-    edges: Sequence[tuple[int, int]],
-    sizes: Sequence[Size],
-    wide: Collection[int],
+    stops: Sequence[tuple[int, ...]], sizes: Sequence[Size], wide: Collection[int]
 ) -> tuple[dict[int, int], dict[int, float], list[list[int]]]:
     """Layer and position across of each vertex; for each edge the vertices it passes.
 
     Vertices are the capsules, then the labels, then what the library adds where a
-    line crosses a layer.
+    line crosses a layer. The stops of an edge are capsules and its label.
     """
-    halves = []
-    for k, (source, target) in enumerate(edges):
-        halves += [(source, count + k), (count + k, target)]
+    parts = [part for own in stops for part in itertools.pairwise(own)]
     usual = [size[1] for i, size in enumerate(sizes) if i not in wide]
     spacing = max(usual, default=0.0) + _ACROSS_GAP
-    positions, links = _clearest(halves)
+    positions, links = _clearest(parts)
     heights = sorted({place[1] for _, place in positions}, reverse=True)
     rank = {height: i for i, height in enumerate(heights)}
     layer = {int(i): rank[place[1]] for i, place in positions}
@@ -132,10 +133,10 @@ def _sugiyama(
     across = {i: place - start for i, place in across.items()}
 
     chains = _chains([(int(a), int(b)) for a, b in links], len(sizes))
-    whole = [
-        [*chains[source, count + k], *chains[count + k, target][1:]]
-        for k, (source, target) in enumerate(edges)
-    ]
+    whole = []
+    for own in stops:
+        rest = [i for part in itertools.pairwise(own) for i in chains[part][1:]]
+        whole.append([own[0], *rest])
     return layer, across, whole
 
 

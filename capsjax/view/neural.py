@@ -78,7 +78,7 @@ def draw_networks(nets: Iterable[NeuralNetwork], title: str = "") -> Drawing:
     Example:
         >>> import capsjax as cj
         >>> draw_networks(cj.neural.enumerate_growth(1, 2))
-        <drawing of 4.2 x 3.6 inches>
+        <drawing of 4.8 x 2.3 inches>
 
     Source: Li & Shan, arXiv 1805.03551, section 2.
     """
@@ -208,11 +208,9 @@ def cell(net: NeuralNetwork) -> Cell:
     sides = [_side(name) / _TIGHT for name in names]
     edges = list(zip(net.sources.tolist(), net.targets.tolist(), strict=True))
     layout = layered([(s, s) for s in sides], edges, [(0.0, 0.0)] * len(edges))
-    # Every edge passes a place for a label; between neighboring layers it need not.
-    paths = [path if len(path) > 4 else path[:: len(path) - 1] for path in layout.paths]
     tops = [y - side / 2 for (_, y), side in zip(layout.vertices, sides, strict=True)]
     ends = [y + side / 2 for (_, y), side in zip(layout.vertices, sides, strict=True)]
-    passed = [y for path in paths for _, y in path]
+    passed = [y for path in layout.paths for _, y in path]
     top, end = min(tops + passed), max(ends + passed)
 
     def place(point: Point) -> Point:
@@ -239,7 +237,7 @@ def cell(net: NeuralNetwork) -> Cell:
             curved([place(point) for point in path], down=False),
             edges=((names[target], names[source]),),
         )
-        for (source, target), path in zip(edges, paths, strict=True)
+        for (source, target), path in zip(edges, layout.paths, strict=True)
     ]
     return Cell(boxes, lines, (_TIGHT * layout.size[0], _TIGHT * (end - top)))
 

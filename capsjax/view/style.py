@@ -8,7 +8,7 @@ steps look equally large and which is read in gray, too.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from capsjax.view.picture import Picture
+from capsjax.view.picture import Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,10 +78,10 @@ def panels(
     return found
 
 
-def finish(axes: "Sequence[Axes]", ax: "Axes | None") -> Picture:
+def finish(axes: "Sequence[Axes]", ax: "Axes | None") -> Plot:
     """The picture of what was drawn into panels; whoever gave axes shows it himself."""
     figure: Any = axes[0].get_figure(root=True)
-    return Picture(figure, tuple(axes), whole=ax is None)
+    return Plot(figure, tuple(axes), whole=ax is None)
 
 
 def dress(axes: "Axes", title: str = "", grid: bool = True) -> None:

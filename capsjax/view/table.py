@@ -65,10 +65,8 @@ def summary(
         show_footer=True,
     )
     longest = max((len(c.name) for c in typed.unfolded if "/" not in c.name), default=0)
-    narrow = min(longest, _NAME)
-    table.add_column(
-        "capsule", "total", style="bold", overflow="fold", min_width=narrow
-    )
+    least = min(longest, _NAME)
+    table.add_column("capsule", "total", style="bold", overflow="fold", min_width=least)
     heads = ("reads, function", "U, Y") if narrow else ("reads", "U", "function", "Y")
     for head in heads:
         shape = head[0] in "UY"

@@ -16,7 +16,7 @@ import capsjax as cj
 
 _HISTORY = pd.DataFrame({"epoch": [1, 2], "loss": [0.9, 0.5], "accuracy": [0.5, 0.7]})
 _DRAWINGS = {"draw", "draw_network", "draw_networks", "figure"}
-_OTHERS = {"report", "signals", "summary"}
+_OTHERS = {"explore", "report", "signals", "summary"}
 
 
 def network() -> cj.Network:

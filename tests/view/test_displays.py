@@ -81,7 +81,7 @@ def test_a_sweep():
 
 def test_signals():
     table = cj.view.signals({"h": jnp.array([[0.0, 3.0], [4.0, jnp.inf]])})
-    assert table["shape"][0] == (2,) and table["largest"][0] == np.inf
-    assert table["zero"][0] == table["not_finite"][0] == 0.25
+    assert table.at[0, "shape"] == (2,) and table.at[0, "largest"] == np.inf
+    assert table.at[0, "zero"] == table.at[0, "not_finite"] == 0.25
     both = cj.view.signals({"h": {"U": jnp.ones((1, 2)), "Y": jnp.zeros((1, 2))}})
     assert list(both["array"]) == ["U", "Y"] and list(both["rms"]) == [1.0, 0.0]

@@ -90,6 +90,7 @@ def test_svg_is_sound_and_the_same_each_time(tmp_path):
     picture = cj.view.draw(cj.compile(graph), tmp_path / "graph.svg")
     assert (tmp_path / "graph.svg").read_text() == first
     shown = picture._repr_svg_()  # as wide as it is, or as the page
+    assert shown is not None
     assert shown.replace(' style="max-width:100%;height:auto"', "", 1) == first != shown
     assert picture.save(tmp_path / "graph.PNG").read_bytes()[:4] == b"\x89PNG"
 
@@ -278,3 +279,41 @@ def test_import_of_capsjax_imports_no_view():
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_edges_without_labels_take_no_room():
+    level = [range(0, 5), range(5, 12), range(12, 16)]
+    edges = [(a, b) for i in (0, 1) for a in level[i] for b in level[i + 1]]
+    layout = layered([(10, 10)] * 16, edges, [(0, 0)] * len(edges))
+    across = [place for _, place in layout.vertices]
+    places = sorted(across[5:12])
+    assert max(across) - min(across) == pytest.approx(6 * (places[1] - places[0]))
+    assert {len(path) for path in layout.paths} == {2}
+    assert len(layout.labels) == len(edges)
+
+
+def test_a_dark_page_shows_a_light_drawing_in_dark_colors():
+    graph = cj.zoo.graph("mlp")
+    light, dark = cj.view.draw(graph).svg, cj.view.draw(graph, theme="dark").svg
+    assert "prefers-color-scheme:dark" in light and "<style" not in dark
+    assert '[fill="#1f2933"]{fill:#e8edf2}' in light and "#1f2933" not in dark
+
+
+def test_settings_as_usual_are_not_mentioned():
+    x = cj.input("x", (4,))
+    usual, sharp = (
+        cj.graph(cj.capsule("y", cj.matmul(x, 2), cap=cap))
+        for cap in ("softmax", cj.caps.softmax(temperature=0.5))
+    )
+    assert "temperature" not in cj.view.draw(usual).svg
+    assert "softmax, temperature 0.5" in cj.view.draw(sharp).svg
+
+
+def test_a_summary_is_wide_or_narrow():
+    graph = cj.zoo.graph("mlp")
+    heads = {
+        narrow: [str(c.header) for c in cj.view.summary(graph, narrow=narrow).columns]
+        for narrow in (False, True)
+    }
+    assert heads[False][:5] == ["capsule", "reads", "U", "function", "Y"]
+    assert heads[True][:3] == ["capsule", "reads, function", "U, Y"]

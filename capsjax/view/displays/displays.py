@@ -1,14 +1,24 @@
-"""html: a result as a part of a notebook; all that is written is escaped."""
+"""bundle: what a notebook shows of a graph, a network, or a result."""
 
 import functools
 from pathlib import Path
 from typing import Any
 
+from capsjax.compiler import Network
+from capsjax.graph import Graph
+from capsjax.view import widget
 from capsjax.view.displays import parts
 
 
+def bundle(found: Any) -> dict[str, Any]:
+    """Contents by media type: a drawing of a graph or a network, HTML of a result."""
+    if isinstance(found, Graph | Network):
+        return widget.bundle(found)
+    return {"text/plain": repr(found), "text/html": html(found)}
+
+
 def html(found: Any) -> str:
-    """The display of a result; it loads nothing, and runs no script.
+    """The display of a result; it loads nothing, runs no script, and escapes all.
 
     Args:
         found: What one of `parts.KINDS` makes a content of.

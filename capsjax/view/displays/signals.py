@@ -37,12 +37,13 @@ def signals(found: Mapping[str, Any]) -> "pd.DataFrame":
     import pandas as pd
 
     rows = []
+    nested = any(isinstance(own, Mapping) for own in found.values())
     for capsule, own in found.items():
         arrays = own.items() if isinstance(own, Mapping) else [(None, own)]
         rows += [_row(capsule, name, np.asarray(array)) for name, array in arrays]
     columns = ["capsule", "array", "shape", "rms", "largest", "zero", "not_finite"]
     table = pd.DataFrame(rows, columns=columns)
-    return table.drop(columns="array") if table["array"].isna().all() else table
+    return table.drop(columns="array") if not nested else table
 
 
 def _row(capsule: str, name: str | None, array: np.ndarray) -> tuple[Any, ...]:

@@ -114,11 +114,10 @@ def _by_step(
     """The steps, and the values at them by name; of members, the mean."""
     steps = sorted(set(table["step"]))
     place = {step: i for i, step in enumerate(steps)}
-    own = table[table["quantity"] == quantity]
+    own = table.loc[table["quantity"] == quantity]
     found: dict[Any, np.ndarray] = {}
-    means = own.groupby([*by, "step"], sort=False)["value"].mean()
-    for key, value in means.items():
-        *names, step = key  # pyright: ignore[reportGeneralTypeIssues]
+    means = own.groupby([*by, "step"], sort=False)[["value"]].mean().reset_index()
+    for *names, step, value in means.itertuples(index=False):
         name = names[0] if len(by) == 1 else tuple(names)
         values = found.setdefault(name, np.full(len(steps), np.nan))
         values[place[step]] = value

@@ -12,7 +12,7 @@ from capsjax.graph import Graph
 from capsjax.neural import Model
 from capsjax.view.labels import name_words
 from capsjax.view.learning.frames import Frames, frames, span
-from capsjax.view.picture import Picture
+from capsjax.view.picture import Plot
 from capsjax.view.style import GRAY, INK, SOFT, color_bar, finish, panels
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _MARGIN = 0.15
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Learning(Picture):
+class Learning(Plot):
     """A picture of learning; in a notebook with anywidget, with a slider over steps.
 
     Attributes:

@@ -2,27 +2,27 @@
 
 import dataclasses
 import functools
-import io
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capsjax.view.painting.plot import figure_of
 from capsjax.view.painting.svg import svg_of
 from capsjax.view.painting.themes import ThemeName, theme_of
 from capsjax.view.painting.tikz import tikz_of
-from capsjax.view.picture import save
+from capsjax.view.picture import Picture
 from capsjax.view.scene.data import Scene
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from capsjax.view.picture import Settings
+
 _DPI = 200
+_MOST_PIXELS = 60_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Drawing:
+class Drawing(Picture):
     """A finished drawing.
 
     Attributes:
@@ -36,66 +36,38 @@ class Drawing:
     def __post_init__(self) -> None:
         theme_of(self.theme)
 
-    @functools.cached_property
+    @property
     def figure(self) -> "Figure":
-        """The drawing as a figure of matplotlib, to change or to take further."""
+        """The drawing as a figure of matplotlib, made when first asked for."""
+        return self._painted
+
+    @functools.cached_property
+    def _painted(self) -> "Figure":
         return figure_of(self.scene, theme_of(self.theme))
 
     @property
     def svg(self) -> str:
-        """The drawing as the text of an SVG file; the same each time, for diffs."""
-        return svg_of(self.scene, theme_of(self.theme))
+        """The drawing as the text of an SVG file; the same each time, for diffs.
 
-    @property
-    def png(self) -> bytes:
-        """The drawing as the content of a PNG file, 200 pixels an inch."""
-        return self._rendered("png")
-
-    @property
-    def pdf(self) -> bytes:
-        """The drawing as the content of a PDF file."""
-        return self._rendered("pdf")
+        A light one has colors for dark pages, too, which a browser shows on them.
+        """
+        return svg_of(self.scene, theme_of(self.theme), adaptive=self.theme == "light")
 
     @property
     def tex(self) -> str:
         """The drawing as a LaTeX document of TikZ."""
         return tikz_of(self.scene, theme_of(self.theme))
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the drawing, atomically; the ending says in which format.
+    def _formats(self) -> dict[str, Callable[[], bytes]]:
+        return {**super()._formats(), "tex": lambda: self.tex.encode()}
 
-        Args:
-            path: A file that ends in `.svg`, `.png`, `.pdf` or `.tex`; an existing one
-                is replaced.
-
-        Returns:
-            The file.
-
-        Raises:
-            ValueError: The ending is another one.
-            OSError: The file can't be written.
-        """
-        formats: dict[str, Callable[[], bytes]] = {
-            "svg": lambda: self.svg.encode(),
-            "png": lambda: self.png,
-            "pdf": lambda: self.pdf,
-            "tex": lambda: self.tex.encode(),
-        }
-        return save(Path(path), formats)
-
-    def _rendered(self, format: str) -> bytes:
-        import matplotlib
-
-        metadata = {"CreationDate": None} if format == "pdf" else {}
-        content = io.BytesIO()
+    def _rendered(
+        self, format: str, dpi: float = _DPI, settings: "Settings | None" = None
+    ) -> bytes:
         # The page is as large as the drawing, and so no larger than PNG can be.
-        dpi = min(_DPI, 72 * 60_000 / max(self.scene.size))
-        with matplotlib.rc_context({"pdf.fonttype": 42}):
-            self.figure.savefig(content, format=format, dpi=dpi, metadata=metadata)
-        return content.getvalue()
-
-    def _repr_svg_(self) -> str:
-        return self.svg
+        dpi = min(dpi, 72 * _MOST_PIXELS / max(self.scene.size))
+        own: Settings = {"pdf.fonttype": 42}
+        return super()._rendered(format, dpi, own | (settings or {}))
 
     def __repr__(self) -> str:
         width, height = self.scene.size

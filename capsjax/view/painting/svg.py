@@ -3,14 +3,16 @@
 import itertools
 from html import escape
 
-from capsjax.view.painting.themes import Theme
+from capsjax.view.painting.themes import DARK, LIGHT, Theme
 from capsjax.view.scene.data import RADIUS, Box, Line, Path, Scene, Text
 
 _FONT = "DejaVu Sans, Verdana, sans-serif"
 _HEAD_LONG, _HEAD_WIDE = 6.0, 2.6
 
 
-def svg_of(scene: Scene, theme: Theme, *, interactive: bool = False) -> str:
+def svg_of(
+    scene: Scene, theme: Theme, *, interactive: bool = False, adaptive: bool = False
+) -> str:
     """Paints a scene.
 
     Args:
@@ -18,6 +20,7 @@ def svg_of(scene: Scene, theme: Theme, *, interactive: bool = False) -> str:
         theme: Its colors.
         interactive: Whether boxes and lines bear their numbers for the widget, which
             has the facts; a picture by itself says them in tooltips.
+        adaptive: Whether a browser shows a light theme in dark colors on dark pages.
     """
     width, height = scene.size
     parts = [
@@ -28,6 +31,8 @@ def svg_of(scene: Scene, theme: Theme, *, interactive: bool = False) -> str:
     ]
     if not interactive:
         parts.append(_rect(0, 0, width, height, theme["page"]))
+    if adaptive:
+        parts.insert(1, _dark_style())
     frames = [(i, b) for i, b in enumerate(scene.boxes) if b.role == "frame"]
     others = [(i, b) for i, b in enumerate(scene.boxes) if b.role != "frame"]
     parts += [_box(i, box, theme, interactive) for i, box in frames]
@@ -35,6 +40,22 @@ def svg_of(scene: Scene, theme: Theme, *, interactive: bool = False) -> str:
     parts += [_box(i, box, theme, interactive) for i, box in others]
     parts += [_text(text, theme) for text in scene.captions]
     return "\n".join([*parts, "</svg>"])
+
+
+def _dark_style() -> str:
+    """The dark color of each light one, as a style that a dark page asks for.
+
+    Attributes bear colors, as not every program that reads SVG knows styles. Boxes and
+    the page are white both, but only the page stands outside of groups.
+    """
+    rules = [
+        f'[{what}="{LIGHT[name]}"]{{{what}:{DARK[name]}}}'
+        for name in LIGHT
+        for what in (("stroke",) if name.endswith("-border") else ("fill", "stroke"))
+        if name not in ("page", "mark")
+    ]
+    rules.append(f'svg>[fill="{LIGHT["page"]}"]{{fill:{DARK["page"]}}}')
+    return f"<style>@media (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
 
 
 def text_of(text: str) -> str:

@@ -13,7 +13,6 @@ import numpy as np
 from capsjax.view.curves import learning_curves
 from capsjax.view.drawing import draw
 from capsjax.view.folding import fold
-from capsjax.view.painting import Drawing
 from capsjax.view.picture import Picture
 from capsjax.view.trace import trace as draw_trace
 
@@ -43,7 +42,7 @@ class Shown(NamedTuple):
     width: int
 
 
-def embedded(picture: Picture | Drawing, text: str) -> Shown:
+def embedded(picture: Picture, text: str) -> Shown:
     """A picture as an image: SVG, or PNG where that would be large."""
     width, height = picture.figure.get_size_inches()
     content, kind = picture.svg.encode(), "svg+xml"
