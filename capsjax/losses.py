@@ -202,7 +202,7 @@ class CrossEntropy(Loss):
         L [B]`.
 
     Laws:
-        Least at `Y = T'`, where it is the entropy of T'.
+        Of all probabilities Y, least at `Y = T'`: the entropy of T'.
 
     Example:
         >>> import capsjax as cj, jax.numpy as jnp

@@ -20,7 +20,6 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx_copybutton",
     "extension",
 ]
 nitpicky = False
@@ -68,7 +67,3 @@ html_show_copyright = False
 html_theme_options = {"top_of_page_buttons": []}
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
-
-copybutton_prompt_text = r">>> |\.\.\. |\$ |In \[\d*\]: "
-copybutton_prompt_is_regexp = True
-copybutton_exclude = ".linenos, .go, .gt"

@@ -55,9 +55,12 @@ class FeedbackAlignment(_Feedback):
         Linear in delta; does not read W.
 
     Example:
-        >>> import capsjax as cj
-        >>> cj.backward.feedback_alignment().acts
-        'edge'
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> b = jnp.array([[2.0], [5.0]])                   # fixed, in the state
+        >>> edge = cj.backward.Crossing(cj.weightings.Matmul(1), (1, 2), b)
+        >>> delta, w = jnp.array([[1.0]]), jnp.array([[3.0], [-4.0]])
+        >>> cj.backward.feedback_alignment().signal(delta, w, None, None, edge)
+        Array([[2., 5.]], dtype=float32)
 
     Source: Lillicrap, Cownden, Tweed & Akerman, "Random synaptic feedback weights
     support error backpropagation for deep learning", Nature Communications 7, 2016.
@@ -83,9 +86,11 @@ class SignSymmetric(_Feedback):
         Linear in delta; reads the signs of W alone.
 
     Example:
-        >>> import capsjax as cj
-        >>> cj.backward.sign_symmetric().acts
-        'edge'
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> edge = cj.backward.Crossing(cj.weightings.Matmul(1), (1, 4), None)
+        >>> delta, w = jnp.array([[1.0]]), jnp.array([[3.0], [-4.0], [0.1], [0.0]])
+        >>> cj.backward.sign_symmetric().signal(delta, w, None, None, edge)
+        Array([[ 0.5, -0.5,  0.5,  0. ]], dtype=float32)
 
     Source: Liao, Leibo & Poggio, "How important is weight symmetry in
     backpropagation?", AAAI 2016, arXiv 1510.05067.
@@ -116,9 +121,10 @@ class KolenPollack(_Feedback):
         Linear in delta; with `D = 0` it is exact.
 
     Example:
-        >>> import capsjax as cj
-        >>> cj.backward.kolen_pollack(decay=0.01).acts
-        'edge'
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> rule, difference = cj.backward.kolen_pollack(decay=0.5), jnp.array([4.0])
+        >>> rule.next_feedback(difference)
+        Array([2.], dtype=float32)
 
     Source: Akrout, Wilson, Humphreys, Lillicrap & Tweed, "Deep learning without weight
     transport", NeurIPS 2019, arXiv 1904.05391; Kolen & Pollack, 1994.

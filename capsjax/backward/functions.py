@@ -22,9 +22,10 @@ class StraightThrough(BackwardRule):
         Linear in dL/dY; does not read U.
 
     Example:
-        >>> import capsjax as cj
-        >>> cj.backward.straight_through().acts
-        'function'
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> dy = jnp.array([[1.0, -2.0]])
+        >>> cj.backward.straight_through().through(dy, lambda dy: 0 * dy)
+        Array([[ 1., -2.]], dtype=float32)
 
     Source: Bengio, Léonard & Courville, "Estimating or propagating gradients through
     stochastic neurons for conditional computation", arXiv 1308.3432.
@@ -61,9 +62,10 @@ class Guided(BackwardRule):
         Where dL/dY is not negative it is exact.
 
     Example:
-        >>> import capsjax as cj
-        >>> cj.backward.guided().acts
-        'function'
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> dy = jnp.array([[1.0, -2.0]])
+        >>> cj.backward.guided().through(dy, lambda dy: dy * jnp.array([0.5, 1.0]))
+        Array([[0.5, 0. ]], dtype=float32)
 
     Source: Springenberg, Dosovitskiy, Brox & Riedmiller, "Striving for simplicity: the
     all convolutional net", ICLR workshop 2015, arXiv 1412.6806.

@@ -28,9 +28,15 @@ class DirectFeedbackAlignment(BackwardRule):
         Linear in the outputs' deltas; reads no W.
 
     Example:
-        >>> import capsjax as cj
-        >>> cj.backward.direct_feedback_alignment().acts
-        'capsule'
+        >>> import capsjax as cj, jax
+        >>> x = cj.input("x", (4,))
+        >>> rule = "direct_feedback_alignment"
+        >>> h = cj.capsule("h", cj.matmul(x, 3), cap="tanh", backward=rule)
+        >>> y = cj.capsule("y", cj.matmul(h, 2), cap="softmax")
+        >>> net = cj.compile(cj.graph(y, losses={"y": "cross_entropy"}))
+        >>> params, state = net.init(jax.random.key(0))
+        >>> [matrix.shape for matrix in jax.tree.leaves(state["h"])]
+        [(2, 3)]
 
     Source: Nøkland, "Direct feedback alignment provides learning in deep neural
     networks", NeurIPS 2016, arXiv 1609.01596.
@@ -73,8 +79,11 @@ class Local(BackwardRule):
 
     Example:
         >>> import capsjax as cj
-        >>> cj.backward.local().acts
-        'capsule'
+        >>> x = cj.input("x", (4,))
+        >>> h = cj.capsule("h", cj.matmul(x, 2), cap="softmax", backward="local")
+        >>> y = cj.capsule("y", cj.matmul(h, 2), cap="softmax")
+        >>> losses = {"h": "cross_entropy", "y": "cross_entropy"}
+        >>> net = cj.compile(cj.graph(h, y, losses=losses))
 
     Source: Nøkland & Eidnes, "Training neural networks with local error signals", ICML
     2019, arXiv 1901.06656.

@@ -23,9 +23,11 @@ class Exact(BackwardRule):
         The adjoint of the edge: `<delta, W (x) Y> = <dL/dY, Y>`.
 
     Example:
-        >>> import capsjax as cj
-        >>> cj.backward.exact().acts
-        'everywhere'
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> edge = cj.backward.Crossing(cj.weightings.Matmul(1), (1, 2), None)
+        >>> delta, w = jnp.array([[1.0]]), jnp.array([[3.0], [-4.0]])
+        >>> edge.input_gradient(w, delta)
+        Array([[ 3., -4.]], dtype=float32)
 
     Source: Li & Shan, arXiv 1805.03551, equations 4 and 5.
     """
@@ -60,8 +62,11 @@ class Stop(_OnEdges):
 
     Example:
         >>> import capsjax as cj
-        >>> cj.backward.stop().acts
-        'edge'
+        >>> x = cj.input("x", (4,))
+        >>> h = cj.capsule("h", cj.matmul(x, 3))
+        >>> y = cj.capsule("y", cj.with_backward(cj.matmul(h, 2), "stop"))
+        >>> y.incoming[0].backward
+        'stop'
     """
 
     silent: ClassVar[bool] = True
@@ -80,9 +85,11 @@ class Scale(_OnEdges):
         Linear in delta; with `factor = 1` it is exact.
 
     Example:
-        >>> import capsjax as cj
-        >>> cj.backward.scale(0.5).acts
-        'edge'
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> edge = cj.backward.Crossing(cj.weightings.Matmul(1), (1, 2), None)
+        >>> delta, w = jnp.array([[1.0]]), jnp.array([[3.0], [-4.0]])
+        >>> cj.backward.scale(0.5).signal(delta, w, None, None, edge)
+        Array([[ 1.5, -2. ]], dtype=float32)
 
     Source: Ganin & Lempitsky, "Unsupervised domain adaptation by backpropagation", ICML
     2015, arXiv 1409.7495, where the factor is negative.
@@ -109,9 +116,11 @@ class Clip(_OnEdges):
         No example's signal is longer than `norm`; shorter ones are exact.
 
     Example:
-        >>> import capsjax as cj
-        >>> cj.backward.clip(1.0).acts
-        'edge'
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> edge = cj.backward.Crossing(cj.weightings.Matmul(1), (1, 2), None)
+        >>> delta, w = jnp.array([[1.0]]), jnp.array([[3.0], [-4.0]])
+        >>> cj.backward.clip(2.5).signal(delta, w, None, None, edge)
+        Array([[ 1.5, -2. ]], dtype=float32)
 
     Source: Pascanu, Mikolov & Bengio, "On the difficulty of training recurrent neural
     networks", ICML 2013, arXiv 1211.5063, there for gradients.
@@ -144,9 +153,12 @@ class Noise(_OnEdges):
         The mean over draws is the exact signal; in inference it is exact.
 
     Example:
-        >>> import capsjax as cj
-        >>> cj.backward.noise(0.1).acts
-        'edge'
+        >>> import capsjax as cj, jax.numpy as jnp
+        >>> edge = cj.backward.Crossing(cj.weightings.Matmul(1), (1, 2), None)
+        >>> delta, w = jnp.array([[1.0]]), jnp.array([[3.0], [-4.0]])
+        >>> rule = cj.backward.noise(0.1)
+        >>> rule.signal(delta, w, None, None, edge)          # inference: without a key
+        Array([[ 3., -4.]], dtype=float32)
 
     Source: Neelakantan et al., "Adding gradient noise improves learning for very deep
     networks", arXiv 1511.06807, there for gradients.

@@ -1,9 +1,24 @@
 """Pages of document formats, from their JSON Schemas, and of the command line."""
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
+
+GROUPS = {
+    "weighting": "weighting operation",
+    "capsule": "capsule function",
+    "loss": "loss",
+    "backward": "backward rule",
+}
+"""What the names of kinds begin with in schemas."""
+
+IN_BLOCK = (
+    "Inside of a block, every setting may be a parameter of the block in place of a "
+    'value: `{"parameter": "features"}`. The forms of weighting operations, capsule '
+    "functions and backward rules are the same there but for that, and are given once."
+)
 
 
 def pages() -> dict[str, str]:
@@ -17,7 +32,7 @@ def pages() -> dict[str, str]:
         "formats/graph.md": _format(
             "Graph documents",
             f"Version {FORMAT_VERSION}, the first. `cj.save` writes it, `cj.load` "
-            "reads it.",
+            f"reads it.\n\n{IN_BLOCK}",
             cj.json_schema(),
         ),
         "formats/run-configuration.md": _format(
@@ -49,7 +64,7 @@ def _format(title: str, text: str, schema: dict[str, Any]) -> str:
 
 def _table(name: str, form: dict[str, Any]) -> str:
     required = form.get("required", [])
-    lines = [f"## {name}\n", form.get("description", ""), ""]
+    lines = [f"## {_capital(_words(name))}\n", form.get("description", ""), ""]
     lines += ["| key | value | default |", "| --- | --- | --- |"]
     for key, each in form["properties"].items():
         default = json.dumps(each["default"]) if "default" in each else ""
@@ -62,17 +77,36 @@ def _code(text: str) -> str:
     return f"`{text}`".replace("|", "\\|") if text else ""
 
 
+def _words(name: str) -> str:
+    """Plain words for the name of a form: "loss margin", "use in block"."""
+    group, _, kind = name.partition("_")
+    if group in GROUPS and kind:
+        return f"{GROUPS[group]} {kind.removeprefix('in_block_')}"
+    name = name.removesuffix("Form")
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _kind_or_value(each: dict[str, Any]) -> str:
+    """The table for one of its kinds, since there are dozens; all else as it is."""
+    group, _, kind = each.get("$ref", "").rpartition("/")[2].partition("_")
+    return GROUPS[group] if group in GROUPS and kind else _value(each)
+
+
 def _value(each: dict[str, Any]) -> str:
     """What may stand there, in one line."""
     if "$ref" in each:
-        return each["$ref"].rpartition("/")[2]
+        return _words(each["$ref"].rpartition("/")[2])
     if "const" in each:
         return json.dumps(each["const"])
     if "enum" in each:
         return " or ".join(map(json.dumps, each["enum"]))
     for key in ("anyOf", "oneOf"):
         if key in each:
-            names = [_value(one) for one in each[key]]
+            names = list(dict.fromkeys(map(_kind_or_value, each[key])))
             few = names[:4]
             return " or ".join(few) + (" or ..." if len(names) > 4 else "")
     if each.get("type") == "array":

@@ -19,7 +19,8 @@ def _optimizers() -> str:
         '`{"kind": "adamw", "weight_decay": 1e-4}`: a kind of '
         "[optax](https://optax.readthedocs.io) and numbers among its settings. Each "
         f"has `learning_rate`, too, and {', '.join(f'`{n}`' for n in COMMON)}. "
-        "Updates have the shapes of the parameters.\n"
+        "Updates have the shapes of the parameters. They are optax's own, as are their "
+        "equations, which its documentation gives under the same names.\n"
     )
     rows = [
         (
@@ -38,7 +39,7 @@ def _optimizers() -> str:
             text,
             *_table(("kind", "what it is", "settings and defaults"), rows),
             "\n## Schedules of the learning rate\n",
-            "Their equations stand in `cj.schedules`.\n",
+            "Their equations stand in [cj.schedules](../api/schedules-module.rst).\n",
             *_table(("kind", "what it is", "settings"), learning),
         ]
     )

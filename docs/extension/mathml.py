@@ -1,10 +1,14 @@
 """Equations as MathML, by docutils: no script, no fonts, nothing to fetch."""
 
+import re
 from typing import Any
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util import logging
+
+_SIZE = re.compile(r"\\([Bb]ig)(?=\s*(?:\\[{}|]|[()\[\]|/]))")
+_DOTS = re.compile(r"\\dots(?![A-Za-z])")
 
 
 def setup(app: Any) -> None:
@@ -22,9 +26,14 @@ def _block(self: Any, node: Any) -> None:
     raise nodes.SkipNode
 
 
+def _known(equation: str) -> str:
+    """An equation with commands that docutils knows: it has \\Bigl, but no \\Big."""
+    return _DOTS.sub(r"\\ldots", _SIZE.sub(r"\\\1l", equation))
+
+
 def _made(node: Any, *, as_block: bool) -> str:
     try:
-        return tex2mathml(node.astext(), as_block=as_block)
+        return tex2mathml(_known(node.astext()), as_block=as_block)
     except Exception as error:  # docutils raises MathError, SyntaxError, IndexError
         logging.getLogger(__name__).warning(
             "equation %r: %s", node.astext(), error, location=node

@@ -8,6 +8,9 @@ from extension import api, formats, lists, records
 EXECUTED = "build/notebooks"
 """Where `make notebooks` leaves executed copies."""
 
+ONLY_IN_README = ("The mathematics", "How the compiler works", "Limits", "Measured")
+"""Sections of the README that are a page of the site, too."""
+
 
 def stage(root: Path, folder: Path) -> None:
     """Writes the source into a folder, of which nothing else is kept.
@@ -20,7 +23,8 @@ def stage(root: Path, folder: Path) -> None:
     """
     wanted: dict[str, bytes] = {}
     for path in sorted((root / "docs").glob("*.md")):
-        wanted[path.name] = _moved(path.read_text("utf-8")).encode()
+        folder_of = "formats/" if path.name == "files.md" else ""
+        wanted[folder_of + path.name] = _moved(path.read_text("utf-8")).encode()
     for path in sorted((root / "docs/pictures").iterdir()):
         wanted[f"pictures/{path.name}"] = path.read_bytes()
     for path in sorted((root / "notebooks").glob("*.ipynb")):
@@ -29,7 +33,7 @@ def stage(root: Path, folder: Path) -> None:
             executed if executed.exists() else path
         ).read_bytes()
     readme = (root / "README.md").read_text("utf-8")
-    wanted["about/overview.md"] = _overview(readme).encode()
+    wanted["about/how-it-works.md"] = _how_it_works(readme).encode()
     wanted["about/changelog.md"] = (root / "CHANGELOG.md").read_bytes()
     for path in sorted((root / "notebooks/pictures").glob("*.svg")):
         wanted[f"notebooks/pictures/{path.name}"] = path.read_bytes()
@@ -39,10 +43,13 @@ def stage(root: Path, folder: Path) -> None:
     _write(folder, wanted)
 
 
-def _overview(readme: str) -> str:
-    """The README under another title, with its own links."""
-    text = readme.replace("](notebooks/", "](../notebooks/")
-    return text.replace("# capsjax\n", "# Overview\n", 1)
+def _how_it_works(readme: str) -> str:
+    """The sections of the README that no other page tells."""
+    sections = readme.split("\n## ")
+    found = [each for each in sections if each.split("\n")[0] in ONLY_IN_README]
+    if len(found) < len(ONLY_IN_README):
+        raise ValueError(f"README.md: expected the sections {ONLY_IN_README}")
+    return "\n## ".join(["# How it works\n", *found])
 
 
 def _moved(text: str) -> str:
