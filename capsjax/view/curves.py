@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_NO_METRIC = ("epoch", "seconds")
+_NO_METRIC = ("epoch", "seconds", "step")
 PREFIX = "validation_"
 
 
