@@ -307,7 +307,7 @@ def _identity_edge() -> Laws:
 
 @law(WEIGHTINGS, "scale", "channel_scale")
 def _scales(kind: str) -> Laws:
-    record = WEIGHTINGS[kind]()
+    record: Any = WEIGHTINGS[kind]()
     yield record.forward(jnp.ones(record.weight_shape((4,))), U), U
 
 

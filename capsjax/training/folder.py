@@ -28,6 +28,7 @@ from capsjax.graph import content_hash
 from capsjax.graph import save as save_graph
 from capsjax.graph.files import write_atomically
 from capsjax.training import writers
+from capsjax.training.checkpoints.lock import NAME as LOCK
 from capsjax.training.identity import code_of, differences, digest, fingerprint
 from capsjax.training.learner import Learner
 from capsjax.training.loop import Loop, Place, Row
@@ -164,7 +165,7 @@ def opened(
                 f"{path} holds another run: {'; '.join(differ)}; choose another "
                 "folder, or call as before; nothing was overwritten"
             )
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+    elif path.exists() and not _is_free(path):
         raise FileExistsError(
             f"{path} exists, is not empty and holds no run; choose another folder, "
             "nothing was overwritten"
@@ -193,6 +194,22 @@ def opened(
             for writer in found:
                 stack.callback(writer.close)
             yield Folder(path, checkpointer, there is not None, about, found)
+
+
+def _is_free(path: Path) -> bool:
+    """Whether a folder is empty, or holds a beginning that was killed before run.json.
+
+    Only this library writes the lock's file; so what else stands there is its own.
+    """
+    if not path.is_dir():
+        return False
+    found = {each.name for each in path.iterdir()}
+    checkpoints = path / "checkpoints"
+    if LOCK not in found or (checkpoints.is_dir() and any(checkpoints.iterdir())):
+        return not found
+    begun = (".graph.json.", ".run.json.")  # not yet renamed
+    own = {LOCK, "graph.json", "checkpoints"}
+    return all(name in own or name.startswith(begun) for name in found)
 
 
 def _moment(place: Place) -> tuple[Any, ...]:

@@ -128,6 +128,28 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
         surviving.fit("plain", folder=tmp_path, resume=True)
 
 
+BEGUN = [".lock", "graph.json", ".run.json.x1"]
+"""What a process leaves that is killed before run.json stands."""
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_beginning_that_was_killed_is_begun_again(tmp_path, resume):
+    (tmp_path / "checkpoints").mkdir()
+    for name in BEGUN:
+        (tmp_path / name).write_text("")
+    surviving.fit("plain", folder=tmp_path, resume=resume, epochs=1)
+    assert (tmp_path / "parameters.safetensors").exists()
+
+
+@pytest.mark.parametrize("names", [BEGUN[1:], [*BEGUN, "notes.txt"]])
+def test_nothing_else_is_taken_for_a_beginning(tmp_path, names):
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match="not empty and holds no run"):
+        surviving.fit("plain", folder=tmp_path, resume=True)
+    assert {each.read_text() for each in tmp_path.iterdir()} == {"mine"}
+
+
 def test_resume_without_a_folder_is_refused():
     with pytest.raises(ValueError, match="resume was given without a folder"):
         surviving.fit("plain", resume=True)
