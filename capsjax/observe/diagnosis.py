@@ -14,7 +14,7 @@ from capsjax.compiler.jit import jit
 from capsjax.compiler.plan import behind
 from capsjax.displayed import Displayed
 from capsjax.graph.typed import TypedGraph
-from capsjax.observe.measures import apart, root_mean_square, sizes
+from capsjax.observe.measures import apart, root_mean_square, signals, sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +161,7 @@ def diagnose(
     def measured(params: Any, state: Any, batch: Any, key: jax.Array) -> Any:
         inputs, _ = apart(net, batch)
         given = {n: root_mean_square(jnp.asarray(a)) for n, a in inputs.items()}
-        return sizes(net, params, state, batch, key)[:2], given
+        return sizes(*signals(net, params, state, batch, key))[:2], given
 
     found = jit(measured)(params, state, dict(batch), jax.random.key(seed))
     (outputs, deltas), given = jax.tree.map(float, found)

@@ -12,19 +12,14 @@ from capsjax.compiler import Network
 Arrays = dict[str, jax.Array]
 
 
-def sizes(
+def signals(
     net: Network,
     params: Any,
     state: Any,
     batch: Mapping[str, Any],
     key: jax.Array,
-) -> tuple[Arrays, Arrays, Arrays]:
-    """How large Y and delta of every capsule are, in training.
-
-    |Y| is the root mean square over entries and examples, so that it does not depend
-    on how wide a capsule is. |delta| is the length of an example's own error signal,
-    root mean square over examples: a signal that is spread over more entries is not
-    smaller for it.
+) -> tuple[Arrays, Arrays]:
+    """Y and delta of every capsule, in training.
 
     Args:
         net: The network.
@@ -33,20 +28,36 @@ def sizes(
         batch: Inputs and targets by name.
         key: Random key for capsule functions that draw.
 
-    Returns:
-        |Y| and |delta| by capsule; and the share of dead units: those, along the last
-        axis, whose Y is zero everywhere and for all examples.
-
     Raises:
         ValueError: As for `net.loss`.
     """
     inputs, _ = apart(net, batch)
     outputs = net.activations(params, state, inputs, train=True, key=key)
     deltas = net.deltas(params, state, batch, train=True, key=key)
+    return {name: own["Y"] for name, own in outputs.items()}, deltas
+
+
+def sizes(outputs: Arrays, deltas: Arrays) -> tuple[Arrays, Arrays, Arrays]:
+    """How large Y and delta of every capsule are.
+
+    |Y| is the root mean square over entries and examples, so that it does not depend
+    on how wide a capsule is. |delta| is the length of an example's own error signal,
+    root mean square over examples: a signal that is spread over more entries is not
+    smaller for it.
+
+    Args:
+        outputs: Y by capsule.
+        deltas: delta by capsule.
+
+    Returns:
+        |Y| and |delta| by capsule; and the share of dead units: those, along the last
+        axis, whose Y is zero everywhere and for all examples.
+
+    """
     return (
-        {name: root_mean_square(own["Y"]) for name, own in outputs.items()},
+        {name: root_mean_square(y) for name, y in outputs.items()},
         {name: signal_length(delta) for name, delta in deltas.items()},
-        {name: dead_share(own["Y"]) for name, own in outputs.items()},
+        {name: dead_share(y) for name, y in outputs.items()},
     )
 
 

@@ -15,7 +15,7 @@ from capsjax.compiler.jit import jit
 from capsjax.compiler.parameters import flatten
 from capsjax.displayed import Displayed
 from capsjax.observe.histograms import EDGES, histogram
-from capsjax.observe.measures import apart, length, sizes
+from capsjax.observe.measures import length, signals, sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,11 +96,11 @@ class Tracer(Displayed):
             return dict(flatten(net.named(jax.grad(loss)(params))))
 
         found: dict[Name, jax.Array] = {}
-        tables = sizes(net, params, state, batch, key)
+        outputs, deltas = signals(net, params, state, batch, key)
+        tables = sizes(outputs, deltas)
         for quantity, table in zip(("Y", "delta", "dead"), tables, strict=True):
             found |= {(name, "", quantity): size for name, size in table.items()}
         own = gradient(net, params, state)
-        given = params, state
         named = net.named(params)
         for name, array in flatten(named):
             found[_row(name)] = length(array)
@@ -112,22 +112,9 @@ class Tracer(Displayed):
         values = jnp.stack([jnp.asarray(value, float) for value in found.values()])
         if not self.counting:
             return Measured(tuple(found), values)
-        counted = self._count(*given, named, key)
+        counted = _histograms(outputs, deltas, named)
         counts = jnp.stack(list(counted.values()))
         return Measured(tuple(found), values, tuple(counted), counts)
-
-    def _count(
-        self, params: Any, state: Any, named: Any, key: jax.Array
-    ) -> dict[Name, jax.Array]:
-        """Histograms of outputs, error signals and parameters."""
-        net, batch = self.net, self.batch
-        inputs, _ = apart(net, batch)
-        outputs = net.activations(params, state, inputs, train=True, key=key)
-        deltas = net.deltas(params, state, batch, train=True, key=key)
-        found = {(name, "", "Y"): histogram(own["Y"]) for name, own in outputs.items()}
-        for name, delta in deltas.items():  # of an example, as in the table
-            found[name, "", "delta"] = histogram(delta * delta.shape[0])
-        return found | {_row(name): histogram(own) for name, own in flatten(named)}
 
     def record(self, step: int, measured: Measured) -> None:
         """Adds the numbers of one moment to the table.
@@ -270,6 +257,14 @@ def _exact(net: Network) -> Network | None:
         passes=net.passes,
         check=False,
     )
+
+
+def _histograms(outputs: Any, deltas: Any, named: Any) -> dict[Name, jax.Array]:
+    """Histograms of outputs, error signals and parameters."""
+    found = {(name, "", "Y"): histogram(y) for name, y in outputs.items()}
+    for name, delta in deltas.items():  # of an example, as in the table
+        found[name, "", "delta"] = histogram(delta * delta.shape[0])
+    return found | {_row(name): histogram(own) for name, own in flatten(named)}
 
 
 def _row(name: tuple[str, ...], prefix: str = "") -> Name:

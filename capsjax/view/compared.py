@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from capsjax.view.curves import PREFIX, style_panel
+from capsjax.view.curves import style_panel
+from capsjax.view.history import PREFIX, metric_columns
 from capsjax.view.labels import name_words
 from capsjax.view.picture import Picture
 from capsjax.view.style import DISTINCT, finish, legend_beside, panels
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_NO_METRIC = ("epoch", "step", "seconds")
 _COLUMNS = 3
 
 
@@ -43,10 +43,9 @@ def compared_curves(
     """
     tables = {name: own for name, own in histories.items() if "epoch" in own}
     metrics = dict.fromkeys(
-        str(column).removeprefix(PREFIX)
+        column.removeprefix(PREFIX)
         for own in tables.values()
-        for column in own.columns
-        if column not in _NO_METRIC
+        for column in metric_columns(own)
     )
     if not metrics:
         raise ValueError(

@@ -2,15 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from capsjax.view.history import PREFIX, metric_columns
 from capsjax.view.picture import Picture
 from capsjax.view.style import AMBER, BLUE, INK, dress, finish, panels, steps_axis
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-_NO_METRIC = ("epoch", "seconds", "step")
-PREFIX = "validation_"
 
 
 def learning_curves(history: "pd.DataFrame", *, ax: "Axes | None" = None) -> Picture:
@@ -36,12 +34,11 @@ def learning_curves(history: "pd.DataFrame", *, ax: "Axes | None" = None) -> Pic
         >>> cj.view.learning_curves(history)
         <picture of 4.6 x 3.2 inches>
     """
-    named = [str(column) for column in history.columns]
-    metrics = [c.removeprefix(PREFIX) for c in named if c not in _NO_METRIC]
-    metrics = list(dict.fromkeys(metrics))
-    if "epoch" not in named or not metrics:
+    metrics = dict.fromkeys(c.removeprefix(PREFIX) for c in metric_columns(history))
+    if "epoch" not in history or not metrics:
         raise ValueError(
-            f"a history has the column 'epoch' and a metric or more; found {named}"
+            "a history has the column 'epoch' and a metric or more; found "
+            f"{[str(column) for column in history.columns]}"
         )
     size = (4.6 * len(metrics), 3.2)
     found = panels(size, ax, len(metrics), len(metrics))

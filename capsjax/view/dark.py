@@ -13,7 +13,6 @@ _DARK = {
     "#1f2933": "#e6eaee",
     "#52606d": "#a3b0bc",
     "#616e7c": "#a3b0bc",
-    "#7b8794": "#8b98a5",
     "#9aa5b1": "#7c8995",
     "#e4e7eb": "#2c353e",
     "#f1f6ec": "#1e2a20",
@@ -21,11 +20,6 @@ _DARK = {
     "#3a78b5": "#74aee6",
     "#c27803": "#f0a04b",
     "#b3261e": "#ff8a80",
-    # Boxes of drawings.
-    "#e4effa": "#1b3046",
-    "#fdf3e0": "#3d2d12",
-    "#e9ecef": "#2a323a",
-    "#f5f7fa": "#232a31",
 }
 _DIM = 0.32
 """The brightness below which a line is hard to see on a dark page."""

@@ -21,7 +21,7 @@ from capsjax.view.scene.data import (
     Scene,
     Text,
     curved,
-    moved,
+    shifted,
 )
 from capsjax.view.scene.texts import middle, text_width
 
@@ -120,15 +120,7 @@ class Cell:
 
     def moved(self, by: Point) -> tuple[list[Box], list[Line]]:
         """Its nodes and connections at another place."""
-        x, y = by
-        boxes = [
-            dataclasses.replace(box, center=(box.center[0] + x, box.center[1] + y))
-            for box in self.boxes
-        ]
-        lines = [
-            dataclasses.replace(line, path=moved(line.path, by)) for line in self.lines
-        ]
-        return boxes, lines
+        return shifted(self.boxes, self.lines, by)
 
 
 @dataclasses.dataclass(frozen=True)

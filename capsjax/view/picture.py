@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Settings = dict[RcKeyType, Any]
 
-_DPI = 200
+DPI = 200
 
 
 class Picture(abc.ABC):
@@ -86,7 +86,7 @@ class Picture(abc.ABC):
         }
 
     def _rendered(
-        self, format: str, dpi: float = _DPI, settings: "Settings | None" = None
+        self, format: str, dpi: float = DPI, settings: "Settings | None" = None
     ) -> bytes:
         """The figure as matplotlib writes it; settings are those of its rcParams."""
         import matplotlib

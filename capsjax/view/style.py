@@ -5,7 +5,7 @@ color vision deficiency can tell apart; what has an order or a size has viridis,
 steps look equally large and which is read in gray, too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from capsjax.view.picture import Plot
@@ -155,8 +155,3 @@ def steps_axis(axes: "Axes", name: str = "step") -> None:
 
     axes.set_xlabel(name)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-
-
-def lines_of(named: Mapping[str, Any]) -> list[tuple[Any, str]]:
-    """Entries of a legend."""
-    return [(line, name) for name, line in named.items()]

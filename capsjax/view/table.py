@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from capsjax.compiler import Network
 from capsjax.compiler import compile as compile_graph
 from capsjax.compiler.outline import Copies, Item, count_words, held, relative
-from capsjax.compiler.plan import copy_bytes, flops, residual_bytes
+from capsjax.compiler.plan import flops
 from capsjax.graph import Graph
 from capsjax.graph.kinds import Shape
 from capsjax.graph.typed import TypedCapsule, TypedEdge, TypedGroup
 from capsjax.neural import Model, NeuralNetwork
 from capsjax.view import labels
+from capsjax.view.kept import kept_bytes
 
 _NAME = 16
 """Columns that names have at least, if they need them."""
@@ -119,19 +120,6 @@ def _stacked(cells: tuple[str, ...]) -> tuple[str, ...]:
     reads = "\n".join(x for x in (reads, function) if x and x != "identity")
     shapes = "\n".join(dict.fromkeys(x for x in (u, y) if x))
     return name, reads, shapes, *figures
-
-
-def kept_bytes(net: Network) -> tuple[dict[str, int], int]:
-    """Bytes kept per example for the backward pass, by capsule, and in all."""
-    typed, plan = net.program.typed, net.program.plan
-    found = residual_bytes(typed, plan)
-    whole = sum(found.values())
-    for run in typed.runs:
-        own = copy_bytes(run, plan.runs[run.name])
-        for names in run.copies:
-            for capsule, name in zip(run.body.capsules, names, strict=True):
-                found[name] = own.get(capsule.name, 0)
-    return found, whole
 
 
 def capsule_cells(capsule: TypedCapsule | TypedGroup, kept: int = 0) -> tuple[str, ...]:

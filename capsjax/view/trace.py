@@ -62,12 +62,7 @@ def trace(table: "pd.DataFrame", *, ax: "Axes | None" = None) -> Picture:
         >>> cj.view.trace(tracer.table)
         <picture of 10.8 x 5.6 inches>
     """
-    columns = {"step", "capsule", "source", "quantity", "value"}
-    if not columns.issubset(table.columns) or not len(table):
-        raise ValueError(
-            f"found a table of {len(table)} rows with columns {list(table.columns)}; "
-            "expected a tracer's table, of one moment at least"
-        )
+    require_traced(table)
     there = set(table["quantity"])
     shown = [name for name in _TITLES if name in there]
     rows = -(-len(shown) // _COLUMNS)
@@ -85,6 +80,16 @@ def trace(table: "pd.DataFrame", *, ax: "Axes | None" = None) -> Picture:
         more = _LETTER * max(longest - _SHORT, 0)
         sheet.set_size_inches(3.6 * columns + more, 2.8 * rows)
     return finish(found, ax)
+
+
+def require_traced(table: "pd.DataFrame") -> None:
+    """Raises `ValueError` unless a table is a tracer's, of one moment at least."""
+    columns = {"step", "capsule", "source", "quantity", "value"}
+    if not columns.issubset(table.columns) or not len(table):
+        raise ValueError(
+            f"found a table of {len(table)} rows with columns {list(table.columns)}; "
+            "expected a tracer's table, of one moment at least"
+        )
 
 
 def _draw(axes: Any, table: Any, quantity: str) -> dict[str, Any]:

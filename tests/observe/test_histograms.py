@@ -87,3 +87,18 @@ def test_what_is_refused(traced):
         cj.view.histograms(tracer.table)
     with pytest.raises(ValueError, match="found step 7; expected one of the 1"):
         cj.view.histograms(tracer, step=7)
+
+
+def test_both_edges_from_one_source_count():
+    x = cj.input("x", (3,))
+    y = cj.capsule("y", cj.matmul(x, 2), cj.matmul(x, 2))
+    net = cj.compile(cj.graph(y, losses={"y": "mean_squared_error"}))
+    tracer = cj.trace(net, {"x": jnp.eye(3), "y": jnp.ones((3, 2))})
+    tracer(0, *net.init(jax.random.key(0)))
+    table = tracer.table
+    rows = table[(table["quantity"] == "dW") & (table["capsule"] == "y")]
+    assert sorted(rows["source"]) == ["x", "x#2"]
+    frames = cj.view.learning(tracer, net).frames
+    assert frames is not None
+    expected = np.exp(np.mean(np.log(rows["value"])))
+    assert frames.gradients.tolist() == [[pytest.approx(expected)]]

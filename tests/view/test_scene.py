@@ -11,6 +11,7 @@ import pytest
 
 import capsjax as cj
 from capsjax.view import widget
+from capsjax.view.kept import kept_bytes
 from capsjax.view.painting import DARK, LIGHT, svg_of
 from capsjax.view.painting.tikz import tex
 from capsjax.view.scene import scene_of
@@ -227,3 +228,26 @@ def test_script_is_sound_and_fetches_nothing(tmp_path):
     path = Path(tmp_path) / "widget.mjs"
     path.write_text(widget.script())
     subprocess.run([node, "--check", str(path)], check=True)
+
+
+def test_residual_bytes_are_those_of_the_table():
+    """And so those of `capsjax show` and `cj.explain`."""
+    for name in ("lenet-5", "resnet-20-cifar"):
+        net = cj.compile(cj.zoo.graph(name), check=False)
+        kept, _ = kept_bytes(net)
+        for box in scene_of(net, True).boxes:
+            told = dict(box.facts).get("residual", "0 bytes").split()[0]
+            if box.role in ("hidden", "output"):
+                assert int(told.replace(",", "")) == kept.get(box.name, 0), box.name
+
+
+def test_a_notebook_has_a_graph_laid_out_once(monkeypatch):
+    calls = []
+
+    def counted(*given):
+        calls.append(given)
+        return scene_of(*given)
+
+    monkeypatch.setattr(widget, "scene_of", counted)
+    assert "image/svg+xml" in cj.zoo.graph("mlp")._repr_mimebundle_()
+    assert len(calls) == 1

@@ -8,6 +8,9 @@ from capsjax.compiler import Network
 from capsjax.graph import Graph
 from capsjax.view import widget
 from capsjax.view.displays import parts
+from capsjax.view.templates import template
+
+_HERE = Path(__file__).parent
 
 
 def bundle(found: Any) -> dict[str, Any]:
@@ -28,23 +31,10 @@ def html(found: Any) -> str:
     """
     own = next(each for each in type(found).__mro__ if each.__name__ in parts.KINDS)
     content = parts.KINDS[own.__name__](found)
-    return _template().render(style=_style(), **content._asdict())
+    page = template(_HERE / "display.html.jinja")
+    return page.render(style=_style(), **content._asdict())
 
 
 @functools.cache
 def _style() -> str:
-    return Path(__file__).with_name("style.css").read_text("utf-8")
-
-
-@functools.cache
-def _template() -> Any:
-    import jinja2  # here: `import capsjax` shall not wait for it
-
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = Path(__file__).with_name("display.html.jinja").read_text("utf-8")
-    return environment.from_string(text)
+    return (_HERE / "style.css").read_text("utf-8")

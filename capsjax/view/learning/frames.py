@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from capsjax.compiler import Network
-from capsjax.graph.typed import TypedCapsule, TypedGraph
 from capsjax.view.folding import fold
 from capsjax.view.labels import name_words
 from capsjax.view.layout import Point, layered
+from capsjax.view.scene.edges import edges_of
 from capsjax.view.scene.texts import text_width
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SIGNALS, GRADIENTS = "viridis", "plasma"
+"""Color maps."""
 
 _HIGH, _AROUND, _LABEL, _NAME = 18.7, 14.4, 5.8, 8.0
 _TIGHT = 0.55  # distances along, against those between boxes with labels
@@ -56,12 +59,12 @@ def frames(net: Network, table: "pd.DataFrame", expand: Any) -> Frames:
     names = [name for name, _ in typed.inputs]
     names += [name for name in dict.fromkeys(box_of.values()) if name not in names]
     index = {name: i for i, name in enumerate(names)}
-    read = _read(typed)
     lines: dict[tuple[int, int], list[tuple[str, str]]] = {}
-    for source, target, key in read:
+    for source, target, key, _, weight in edges_of(typed):
         begin, end = index[box_of.get(source, source)], index[box_of[target]]
         if begin != end:
-            lines.setdefault((begin, end), []).append(key)
+            row = (weight, "") if weight else (target, key)  # as a tracer names it
+            lines.setdefault((begin, end), []).append(row)
     sizes = [(text_width(name_words(n), _NAME) + _AROUND, _HIGH) for n in names]
     ends = list(lines)
     turned = [(high / _TIGHT, wide) for wide, high in sizes]
@@ -90,22 +93,6 @@ def _inches(point: Point) -> Point:
     """A place of the layout, with data flowing down, in inches."""
     along, across = point
     return across / _INCH, _TIGHT * along / _INCH
-
-
-def _read(typed: TypedGraph) -> list[tuple[str, str, tuple[str, str]]]:
-    """Source, reader, and the row of the weight between them, of all edges."""
-    producer = {made: each.name for each in typed.unfolded for made in each.made}
-    found = []
-    for each in typed.unfolded:
-        if isinstance(each, TypedCapsule):
-            rows = [
-                (e.source, (e.weight, "") if e.weight else (each.name, e.source))
-                for e in each.edges
-            ]
-        else:
-            rows = [(source, (each.name, source)) for source in each.sources]
-        found += [(producer.get(s, s), each.name, key) for s, key in rows]
-    return found
 
 
 def _by_step(

@@ -11,15 +11,21 @@ from capsjax.compiler import compile as compile_graph
 from capsjax.graph import Graph
 from capsjax.neural import Model
 from capsjax.view.labels import name_words
-from capsjax.view.learning.frames import Frames, frames, span
+from capsjax.view.learning.frames import (
+    GRADIENTS,
+    SIGNALS,
+    Frames,
+    frames,
+    span,
+)
 from capsjax.view.picture import Plot
 from capsjax.view.style import GRAY, INK, SOFT, color_bar, finish, panels
+from capsjax.view.trace import require_traced
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-SIGNALS, GRADIENTS = "viridis", "plasma"
 _TITLES = "|dL/dW|", "|delta|, of one example"
 _MOST_BOXES = 250
 _LEAST, _MOST = 0.8, 5.0
@@ -127,12 +133,7 @@ def learning(
 
 
 def _checked(table: Any, net: Network) -> Any:
-    columns = {"step", "capsule", "source", "quantity", "value"}
-    if not columns.issubset(table.columns) or not len(table):
-        raise ValueError(
-            f"found a table of {len(table)} rows with columns {list(table.columns)}; "
-            "expected a tracer's table, of one moment at least"
-        )
+    require_traced(table)
     own = {capsule.name for capsule in net.typed.unfolded}
     traced = set(table[table["quantity"] == "delta"]["capsule"])
     if not traced & own:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from capsjax.view.labels import name_words
-from capsjax.view.learning.frames import Frames, span
+from capsjax.view.learning.frames import GRADIENTS, SIGNALS, Frames, span
 
 _VISIBLE = 0.25
 """Where the colors of lines begin: darker ones can't be seen on dark pages."""
@@ -54,8 +54,8 @@ def plain(found: Frames) -> dict[str, Any]:
         "steps": found.steps,
         "signals": _logs(found.signals),
         "gradients": _logs(found.gradients),
-        "signalScale": scale("viridis", found.signals),
-        "gradientScale": scale("plasma", found.gradients, _VISIBLE),
+        "signalScale": scale(SIGNALS, found.signals),
+        "gradientScale": scale(GRADIENTS, found.gradients, _VISIBLE),
     }
 
 

@@ -9,7 +9,7 @@ from capsjax.view.painting.plot import figure_of
 from capsjax.view.painting.svg import svg_of
 from capsjax.view.painting.themes import ThemeName, theme_of
 from capsjax.view.painting.tikz import tikz_of
-from capsjax.view.picture import Picture
+from capsjax.view.picture import DPI, Picture
 from capsjax.view.scene.data import Scene
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from capsjax.view.picture import Settings
 
-_DPI = 200
 _MOST_PIXELS = 60_000
 
 
@@ -62,7 +61,7 @@ class Drawing(Picture):
         return {**super()._formats(), "tex": lambda: self.tex.encode()}
 
     def _rendered(
-        self, format: str, dpi: float = _DPI, settings: "Settings | None" = None
+        self, format: str, dpi: float = DPI, settings: "Settings | None" = None
     ) -> bytes:
         # The page is as large as the drawing, and so no larger than PNG can be.
         dpi = min(dpi, 72 * _MOST_PIXELS / max(self.scene.size))

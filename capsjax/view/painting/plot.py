@@ -37,7 +37,7 @@ def _box(axes: Any, box: Box, theme: Theme) -> None:
     style: dict[str, Any] = {
         "facecolor": box.fill or theme[box.role],
         "edgecolor": box.border or theme[f"{box.role}-border"],
-        "linewidth": 1.2 if box.role in ("hidden", "block", "frame") else 1.6,
+        "linewidth": box.border_width,
         "zorder": 1 if frame else 3,
     }
     if box.form == "circle":
@@ -48,7 +48,7 @@ def _box(axes: Any, box: Box, theme: Theme) -> None:
     elif box.form == "square":
         axes.add_patch(Rectangle((left, top), width, height, **style))
     else:
-        round_ = f"round,pad=0,rounding_size={min(11.5, height / 2)}"
+        round_ = f"round,pad=0,rounding_size={box.rounding}"
         style |= {"linestyle": (0, (4, 2.5))} if frame else {}
         patch = FancyBboxPatch((left, top), width, height, boxstyle=round_, **style)
         axes.add_patch(patch)

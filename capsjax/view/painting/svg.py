@@ -78,8 +78,8 @@ def _in_xml(letter: str) -> bool:
 def _box(index: int, box: Box, theme: Theme, interactive: bool) -> str:
     fill = box.fill or theme[box.role]
     border = box.border or theme[f"{box.role}-border"]
-    wide = 1.2 if box.role in ("hidden", "block", "frame") else 1.6
-    style = f'fill="{escape(fill)}" stroke="{escape(border)}" stroke-width="{wide}"'
+    style = f'fill="{escape(fill)}" stroke="{escape(border)}"'
+    style += f' stroke-width="{box.border_width}"'
     (x, y), (width, height) = box.center, box.size
     left, top, _, _ = box.corners
     if box.form == "circle":
@@ -90,12 +90,11 @@ def _box(index: int, box: Box, theme: Theme, interactive: bool) -> str:
                 f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{_n(width / 2 - 2.2)}" {ring}/>'
             )
     else:
-        round_ = 0.0 if box.form == "square" else min(11.5, height / 2)
         if box.role == "frame":
             style += ' stroke-dasharray="5 3"'
         shape = (
             f'<rect x="{_n(left)}" y="{_n(top)}" width="{_n(width)}" '
-            f'height="{_n(height)}" rx="{_n(round_)}" {style}/>'
+            f'height="{_n(height)}" rx="{_n(box.rounding)}" {style}/>'
         )
     texts = "".join(_text(text, theme) for text in box.texts())
     if interactive:

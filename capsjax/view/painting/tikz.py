@@ -95,7 +95,7 @@ def _box(name: str, box: Box) -> str:
     style = [
         "draw=" + _color(box.border, f"{fill}-border"),
         "fill=" + _color(box.fill, fill),
-        f"line width={1.2 if box.role in ('hidden', 'block', 'frame') else 1.6}bp",
+        f"line width={box.border_width}bp",
         "inner sep=0",
         f"minimum width={_n(width)}bp",
         f"minimum height={_n(height)}bp",
@@ -104,7 +104,7 @@ def _box(name: str, box: Box) -> str:
         style.append("shape=circle")
         style += ["double"] if box.role == "output" else []
     elif box.form == "round":
-        style.append(f"rounded corners={_n(min(11.5, height / 2))}bp")
+        style.append(f"rounded corners={_n(box.rounding)}bp")
     style += ["dashed"] if box.role == "frame" else []
     comment = "".join(c if c.isprintable() else "?" for c in box.name)
     return (

@@ -13,6 +13,7 @@ import numpy as np
 from capsjax.view.curves import learning_curves
 from capsjax.view.drawing import draw
 from capsjax.view.folding import fold
+from capsjax.view.history import PREFIX, metric_columns
 from capsjax.view.picture import Picture
 from capsjax.view.trace import trace as draw_trace
 
@@ -24,8 +25,6 @@ _LONGEST_SIDE, _DPI = 4000, 110
 _MOST_BOXES = 250
 _MOST_POINTS = 500
 _MOST_METRICS = 24
-_NO_METRIC = ("epoch", "step", "seconds")
-_PREFIX = "validation_"
 
 
 class Shown(NamedTuple):
@@ -74,11 +73,10 @@ def curves(history: Any) -> list[Shown]:
     if len(history) > _MOST_POINTS:
         rows = np.linspace(0, len(history) - 1, _MOST_POINTS).round().astype(int)
         history = history.iloc[rows]
-    named = [str(name) for name in history.columns if name not in _NO_METRIC]
-    metrics = dict.fromkeys(name.removeprefix(_PREFIX) for name in named)
+    metrics = dict.fromkeys(n.removeprefix(PREFIX) for n in metric_columns(history))
     found = []
     for metric in list(metrics)[:_MOST_METRICS]:
-        own = [name for name in (metric, _PREFIX + metric) if name in history]
+        own = [name for name in (metric, PREFIX + metric) if name in history]
         picture = learning_curves(history[["epoch", *own]])
         found.append(embedded(picture, f"{metric} over epochs"))
     return found

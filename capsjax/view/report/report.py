@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from capsjax.graph.files import write_atomically
 from capsjax.view.report import pictures, tables
 from capsjax.view.report.judged import examined
+from capsjax.view.templates import template
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +76,7 @@ def report(run: Any, data: Any = None, trace: "pd.DataFrame | Any | None" = None
     """
     table = getattr(trace, "table", trace)
     return Report(
-        _template().render(
+        template(Path(__file__).with_name("page.html.jinja")).render(
             name=run.net.graph.name,
             facts=tables.facts(run.net),
             metrics=tables.metrics(run.history),
@@ -89,17 +90,3 @@ def report(run: Any, data: Any = None, trace: "pd.DataFrame | Any | None" = None
             history=tables.history(run.history),
         )
     )
-
-
-def _template() -> Any:
-    """The page's template, in which whatever is written is escaped."""
-    import jinja2  # here: `import capsjax` shall not wait for it
-
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = Path(__file__).with_name("page.html.jinja").read_text("utf-8")
-    return environment.from_string(text)

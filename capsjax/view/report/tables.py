@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from capsjax.graph.errors import brief
+from capsjax.view.history import judging_columns
 from capsjax.view.labels import shape_words
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 200
 _LONGEST = 300
-_NO_METRIC = ("epoch", "step", "seconds")
 
 
 class Table(NamedTuple):
@@ -57,10 +57,8 @@ def facts(net: Any) -> list[str]:
 
 def metrics(history: "pd.DataFrame") -> list[Metric]:
     """The last and the best value of each metric; of validation, if there is any."""
-    names = [str(name) for name in history.columns if name not in _NO_METRIC]
-    held_out = [name for name in names if name.startswith("validation_")]
     found = []
-    for name in (held_out or names)[:8]:
+    for name in judging_columns(history)[:8]:
         values = history[name].to_numpy(float)
         if not np.isfinite(values).any():
             continue

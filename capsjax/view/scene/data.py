@@ -99,6 +99,16 @@ class Box:
         (x, y), (width, height) = self.center, self.size
         return x - width / 2, y - height / 2, x + width / 2, y + height / 2
 
+    @property
+    def border_width(self) -> float:
+        """How wide its border is."""
+        return 1.2 if self.role in ("hidden", "block", "frame") else 1.6
+
+    @property
+    def rounding(self) -> float:
+        """Radius of its corners; 0 of a square."""
+        return 0.0 if self.form == "square" else min(11.5, self.size[1] / 2)
+
     def texts(self, index: int | None = None) -> Iterator[Text]:
         """Its rows in their places."""
         x, y = self.center
@@ -204,9 +214,25 @@ class Scene:
             yield from box.texts(i)
 
 
-def moved(path: Path, by: Point) -> Path:
-    """A path at another place."""
-    return tuple(tuple((x + by[0], y + by[1]) for x, y in part) for part in path)
+def shifted(
+    boxes: Sequence[Box], lines: Sequence[Line], by: Point
+) -> tuple[list[Box], list[Line]]:
+    """Boxes and lines at another place."""
+
+    def there(point: Point) -> Point:
+        return point[0] + by[0], point[1] + by[1]
+
+    return (
+        [dataclasses.replace(box, center=there(box.center)) for box in boxes],
+        [
+            dataclasses.replace(
+                line,
+                path=tuple(tuple(map(there, part)) for part in line.path),
+                label=line.label and there(line.label),
+            )
+            for line in lines
+        ],
+    )
 
 
 def curved(points: Sequence[Point], down: bool) -> Path:

@@ -6,10 +6,11 @@ from typing import Any
 
 from capsjax.compiler import Network
 from capsjax.compiler.outline import Copies
-from capsjax.compiler.plan import copy_bytes, flops
+from capsjax.compiler.plan import flops
 from capsjax.graph.kinds import Shape
-from capsjax.graph.typed import TypedCapsule, TypedGroup, TypedRun
+from capsjax.graph.typed import TypedCapsule, TypedGroup
 from capsjax.view import labels
+from capsjax.view.kept import kept_bytes
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -41,7 +42,7 @@ class Known:
         return cls(
             {each.name: each.parameter_count for each in every},
             {each.name: flops(each) for each in every},
-            None if net.backward == "autodiff" else _residuals(net),
+            None if net.backward == "autodiff" else kept_bytes(net)[0],
             loops,
         )
 
@@ -59,21 +60,6 @@ class Known:
             words = " and ".join(map(str, sorted(copies)))
             found.append(("runs as", f"a loop of {words} copies"))
         return tuple(found)
-
-
-def _residuals(net: Network) -> dict[str, int]:
-    problem = net.memory(1, "float32").problem
-    found: dict[str, int] = {}
-    for item, step in zip(net.program.typed.capsules, problem.steps, strict=True):
-        if isinstance(item, TypedRun):
-            sizes = copy_bytes(item, net.program.plan.runs[item.name], 4)
-            for name, size in sizes.items():
-                for member in item.members.get(name, ()):
-                    found[member] = found.get(member, 0) + size
-            continue
-        own = sum(step.makes[a] for a in step.makes if a in problem.needed)
-        found[item.name] = own
-    return found
 
 
 def of_input(name: str, shape: Shape, integers: bool) -> tuple[Facts, str]:

@@ -10,17 +10,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from capsjax.compiler import Network
-from capsjax.compiler.outline import Copies, relative
-from capsjax.graph.topology import topological_order
-from capsjax.graph.typed import TypedCapsule, TypedGraph
+from capsjax.graph.typed import TypedGraph
 from capsjax.view import labels
 from capsjax.view.folding import Folded, common, fold
 from capsjax.view.layout import layered
-from capsjax.view.scene import facts
+from capsjax.view.scene.boxes import boxes_of
 from capsjax.view.scene.data import (
-    NAME,
     RADIUS,
-    ROW,
     SMALL,
     TITLE,
     Box,
@@ -31,8 +27,9 @@ from capsjax.view.scene.data import (
     Size,
     Text,
     curved,
-    moved,
+    shifted,
 )
+from capsjax.view.scene.edges import depth_of, edges_of
 from capsjax.view.scene.texts import middle, text_width
 
 Direction = Literal["right", "down"]
@@ -42,8 +39,6 @@ _HEAD, _FOOT = 26.0, 24.5
 _PAD = 12.0
 _HEADER = 30.0
 _DEEP = 12  # layers of capsules that still stand side by side
-_WIDEST = 44  # letters of a block's values
-_NARROWEST, _AROUND = 57.6, 18.7
 
 
 def scene_of(
@@ -67,8 +62,8 @@ def scene_of(
     folded = fold(net.typed, opened)
     legs = _legs(net.typed, folded)
     if direction is None:
-        direction = "down" if _depth(net.typed, folded) > _DEEP else "right"
-    boxes = {box.name: box for box in _boxes(net, folded)}
+        direction = "down" if depth_of(net.typed, folded) > _DEEP else "right"
+    boxes = {box.name: box for box in boxes_of(net, folded)}
     down = direction == "down"
     placed = _Arrangement(folded, boxes, legs, down).level("")
     return _framed(net.typed, placed, direction)
@@ -81,18 +76,6 @@ class _Leg(NamedTuple):
     target: str
     weighting: Any
     edges: list[tuple[str, str]]
-
-
-def _edges(typed: TypedGraph) -> Iterable[tuple[str, str, str, Any]]:
-    """Of every edge: what it reads, what reads, its key there, its operation."""
-    producer = {made: each.name for each in typed.unfolded for made in each.made}
-    for each in typed.unfolded:
-        if isinstance(each, TypedCapsule):
-            read = [(edge.source, edge.key, edge.weighting) for edge in each.edges]
-        else:
-            read = [(source, source, each.weighting) for source in each.sources]
-        for source, key, weighting in read:
-            yield producer.get(source, source), each.name, key, weighting
 
 
 def _legs(typed: TypedGraph, folded: Folded) -> dict[str, list[_Leg]]:
@@ -113,7 +96,7 @@ def _legs(typed: TypedGraph, folded: Folded) -> dict[str, list[_Leg]]:
                 plain[frame, source, target] = leg
         leg.edges.append(edge)
 
-    for source, target, key, weighting in _edges(typed):
+    for source, target, key, weighting, _ in edges_of(typed):
         a = folded.around(folded.box_of.get(source, source))
         b = folded.around(folded.box_of[target])
         if a == b:
@@ -131,20 +114,6 @@ def _legs(typed: TypedGraph, folded: Folded) -> dict[str, list[_Leg]]:
     return found
 
 
-def _depth(typed: TypedGraph, folded: Folded) -> int:
-    """Number of layers of boxes."""
-    read: dict[str, set[str]] = {}
-    for source, target, _, _ in _edges(typed):
-        a, b = folded.box_of.get(source, source), folded.box_of[target]
-        if a != b:
-            read.setdefault(a, set())
-            read.setdefault(b, set()).add(a)
-    depth: dict[str, int] = {}
-    for name in topological_order({k: tuple(v) for k, v in read.items()})[0]:
-        depth[name] = 1 + max([depth[source] for source in read[name]], default=0)
-    return max(depth.values(), default=1)
-
-
 class _Placed(NamedTuple):
     """A part of a scene with its corner left above at (0, 0)."""
 
@@ -154,20 +123,7 @@ class _Placed(NamedTuple):
 
     def moved(self, by: Point) -> tuple[list[Box], list[Line]]:
         """Its boxes and lines at another place."""
-        x, y = by
-        boxes = [
-            dataclasses.replace(box, center=(box.center[0] + x, box.center[1] + y))
-            for box in self.boxes
-        ]
-        lines = [
-            dataclasses.replace(
-                line,
-                path=moved(line.path, by),
-                label=line.label and (line.label[0] + x, line.label[1] + y),
-            )
-            for line in self.lines
-        ]
-        return boxes, lines
+        return shifted(self.boxes, self.lines, by)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -308,109 +264,6 @@ def _label_size(leg: _Leg, down: bool) -> Size:
     if down:
         return 2 * (RADIUS + (width + 5.8 if words else 0.0)), 2 * RADIUS
     return max(2 * RADIUS, width), 2 * (RADIUS + (14.4 if words else 0.0))
-
-
-def _sized(box: Box) -> Box:
-    widths = [text_width(row.text, row.size, row.bold) for row in box.rows]
-    width = max(_NARROWEST, max(widths) + _AROUND)
-    return dataclasses.replace(box, size=(width, ROW * len(box.rows) + 11.5))
-
-
-def _boxes(net: Network, folded: Folded) -> list[Box]:
-    """The inputs, capsules, groups, blocks and frames of a graph, in order."""
-    typed, known = net.typed, facts.Known.of(net)
-    losses = {each.output: labels.loss_words(each.loss) for each in typed.losses}
-    found: list[Box] = []
-    for name, shape in typed.inputs:
-        what, equation = facts.of_input(name, shape, name in typed.integers)
-        rows = _head(name), Row(labels.shape_words(shape), color="soft")
-        found.append(_box(name, "input", rows, (name,), facts=what, equation=equation))
-    shapes = {each.name: each.shapes[1] for each in typed.unfolded}
-    shown: set[str] = set()
-    for capsule in typed.unfolded:
-        name = folded.box_of[capsule.name]
-        for frame in folded.around(name)[:-1]:
-            if frame not in shown:
-                shown.add(frame)
-                found.append(_frame_box(typed, frame, folded, known))
-        frame = folded.within.get(name, "")
-        if name in folded.blocks:
-            if name not in shown:
-                shown.add(name)
-                copies = folded.blocks[name]
-                box = _block_box(typed, copies, known, frame)
-                what = facts.of_copies(copies, shapes[copies.members[-1]], known)
-                found.append(dataclasses.replace(box, facts=what))
-            continue
-        what, equation = facts.of_capsule(capsule, known)
-        role = "output" if name in typed.outputs else "hidden"
-        rows = _head(name, frame), *_capsule_rows(capsule, losses.get(name))
-        more = {"within": frame, "facts": what, "equation": equation}
-        found.append(_box(name, role, rows, capsule.stands_for, **more))
-    return found
-
-
-def _box(name: str, role: Any, rows: Iterable[Row], capsules: Any, **more: Any) -> Box:
-    rows = tuple(row for row in rows if row.text)
-    return _sized(Box(name, role, (0.0, 0.0), (0.0, 0.0), rows, capsules, **more))
-
-
-def _head(name: str, within: str = "") -> Row:
-    return Row(labels.name_words(relative(name, within)), NAME, bold=True)
-
-
-def _capsule_rows(capsule: Any, loss: str | None) -> list[Row]:
-    if not isinstance(capsule, TypedCapsule):
-        members = f"{capsule.size:,} {labels.members_word(capsule)}"
-        edges = f"{len(capsule.edge_sources):,} edges"
-        rows = [Row(members, color="soft"), Row(edges, color="soft")]
-        return [*rows, Row(labels.caps_words(capsule))]
-    return [
-        Row(labels.capsule_words(capsule)),
-        Row(labels.shape_words(capsule.output), color="soft"),
-        Row(labels.rule_words(capsule), color="rule"),
-        Row(f"loss: {loss}" if loss else "", color="loss"),
-    ]
-
-
-def _values(use: Any) -> str:
-    values = ", ".join(f"{name} {value}" for name, value in use.values)
-    return values if len(values) <= _WIDEST else f"{values[: _WIDEST - 1]}…"
-
-
-def _block_box(typed: TypedGraph, block: Copies, known: facts.Known, frame: str) -> Box:
-    """The box that stands for a block, or for equal copies of it in a row."""
-    (use, *_), copies = block.uses, len(block.uses)
-    count = sum(known.parameters[name] for name in block.members)
-    ends = [name for name in block.members if name in typed.outputs]
-    losses = [
-        f"loss on {labels.name_words(each.output.removeprefix(use.name + '/'))}: "
-        f"{labels.loss_words(each.loss)}"
-        for each in typed.losses
-        if each.output in ends
-    ]
-    ways = (relative(block.uses[i].name, frame) for i in (0, -1))
-    first, last = map(labels.name_words, ways)
-    rows = [
-        Row(first if copies == 1 else f"{first} … {last}", NAME, bold=True),
-        Row(f"{use.block}  × {copies}" if copies > 1 else use.block),
-        Row(_values(use), SMALL, "soft"),
-        Row(f"{len(block.members):,} capsules, {count:,} parameters", SMALL, "soft"),
-        *(Row(loss, color="loss") for loss in losses),
-    ]
-    more = {"within": frame, "opens": use.name}
-    return _box(block.name, "output" if ends else "block", rows, block.members, **more)
-
-
-def _frame_box(typed: TypedGraph, name: str, folded: Folded, known: facts.Known) -> Box:
-    """The frame of an open block."""
-    use, frame = folded.frames[name], folded.within[name]
-    members = tuple(c.name for c in typed.unfolded if c.name.startswith(f"{name}/"))
-    kind = "  ".join(part for part in (use.block, _values(use)) if part)
-    rows = _head(name, frame), Row(kind, SMALL, "soft")
-    what = (("block", use.block), *known.sums(members))
-    more = {"within": frame, "opens": name, "facts": what}
-    return _box(name, "frame", rows, members, **more)
 
 
 def _framed(typed: TypedGraph, placed: _Placed, direction: Direction) -> Scene:

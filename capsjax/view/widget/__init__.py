@@ -61,9 +61,8 @@ def explore(
 
     net = graph if isinstance(graph, Network) else compile_graph(graph, check=False)
     opened = [expand] if isinstance(expand, str) else expand
-    if opened is True:
-        opened = [use.name for use in getattr(net.typed.graph, "uses", ())]
-    return Explorer(net, list(opened or ()), direction)
+    opened = uses_of(net) if opened is True else list(opened or ())
+    return Explorer(net, opened, first_scene(net, opened, direction))
 
 
 def bundle(graph: Graph | Network) -> dict[str, Any]:
@@ -83,7 +82,7 @@ def bundle(graph: Graph | Network) -> dict[str, Any]:
         return static
     from capsjax.view.widget.explorer import Explorer
 
-    shown = Explorer(net, [], scene.direction)._repr_mimebundle_()
+    shown = Explorer(net, [], scene)._repr_mimebundle_()
     data = shown[0] if isinstance(shown, tuple) else shown
     return {**(data or {}), **static}
 
@@ -96,6 +95,11 @@ def first_scene(
     if direction is None and scene.size[0] > _WIDEST and scene.direction == "right":
         return scene_of(net, opened, "down")
     return scene
+
+
+def uses_of(net: Network) -> list[str]:
+    """The names of all uses of blocks: of what can be opened."""
+    return [use.name for use in getattr(net.typed.graph, "uses", ())]
 
 
 def style() -> str:

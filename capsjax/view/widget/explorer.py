@@ -6,8 +6,8 @@ import anywidget
 import traitlets
 
 from capsjax.compiler import Network
-from capsjax.view.scene import Direction, scene_of
-from capsjax.view.widget import first_scene, message, script, style
+from capsjax.view.scene import Direction, Scene, scene_of
+from capsjax.view.widget import message, script, style, uses_of
 
 
 class Explorer(anywidget.AnyWidget):
@@ -25,16 +25,15 @@ class Explorer(anywidget.AnyWidget):
     chosen = traitlets.Unicode("").tag(sync=True)
     scene = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, net: Network, opened: list[str], direction: Direction | None):
+    def __init__(self, net: Network, opened: list[str], first: Scene):
         self._net = net
-        first = first_scene(net, opened, direction)
         self._direction: Direction = first.direction
         super().__init__(opened=opened, scene=message(first))
 
     @traitlets.validate("opened")
     def _known(self, proposal: Any) -> list[str]:
         """Names of uses alone; what a page sends is not trusted."""
-        known = {use.name for use in getattr(self._net.typed.graph, "uses", ())}
+        known = uses_of(self._net)
         for name in proposal["value"]:
             if name not in known:
                 raise traitlets.TraitError(f"no use of a block is called {name!r}")
