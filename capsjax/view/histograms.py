@@ -77,8 +77,10 @@ def histograms(
     )
     drawn = panels(size, ax, len(shown), len(shown))
     meshes = [_draw(*each, own) for each in zip(drawn, shown, strict=True)]
-    for axes in drawn:
+    top = max(mesh.get_clim()[1] for mesh in meshes)
+    for axes, mesh in zip(drawn, meshes, strict=True):
         axes.set_xlabel(f"size, step {step:,}")
+        mesh.set_clim(0.0, top)  # one color bar tells the shares of all panels
     bar = color_bar(drawn[-1], meshes[-1], "share of the entries", beside=drawn)
     from matplotlib.ticker import PercentFormatter
 
@@ -107,6 +109,8 @@ def _rows(table: "pd.DataFrame", quantity: str) -> dict[tuple[str, str], str]:
 
 
 def _draw(axes: Any, quantity: str, table: "pd.DataFrame") -> Any:
+    from matplotlib.ticker import NullFormatter
+
     own = table.loc[table["quantity"] == quantity]
     rows = _rows(table, quantity)
     place = {key: number for number, key in enumerate(rows)}
@@ -129,6 +133,7 @@ def _draw(axes: Any, quantity: str, table: "pd.DataFrame") -> Any:
         vmax=max(float(grid.max()), 0.1),
     )
     axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())  # powers of ten alone
     axes.set_ylim(len(rows) - 0.5, -0.5)
     dress(axes, _TITLES[quantity], grid=False)
     axes.set_yticks(range(len(rows)), list(rows.values()), fontsize="small")

@@ -102,3 +102,9 @@ def test_both_edges_from_one_source_count():
     assert frames is not None
     expected = np.exp(np.mean(np.log(rows["value"])))
     assert frames.gradients.tolist() == [[pytest.approx(expected)]]
+
+
+def test_one_color_bar_tells_the_shares_of_all_panels(traced):
+    axes = cj.view.histograms(traced[1]).axes
+    scales = {mesh.get_clim() for own in axes for mesh in own.collections}
+    assert len(axes) == 4 and len(scales) == 1

@@ -5,6 +5,7 @@ import itertools
 import random
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -317,3 +318,11 @@ def test_a_summary_is_wide_or_narrow():
     }
     assert heads[False][:5] == ["capsule", "reads", "U", "function", "Y"]
     assert heads[True][:3] == ["capsule", "reads, function", "U, Y"]
+
+
+def test_the_picture_of_the_readme_is_what_draw_makes():
+    path = Path(__file__).parents[2] / "notebooks" / "pictures" / "capsnet-digits.svg"
+    cure = "draw it anew: cj.view.draw(cj.zoo.graph('capsnet-digits'), path)"
+    assert (
+        path.read_text("utf-8") == cj.view.draw(cj.zoo.graph("capsnet-digits")).svg
+    ), cure
