@@ -87,7 +87,8 @@ def test_check_says_what_is_sound(run):
     )
 
 
-def test_show_and_explain(run):
+def test_show_and_explain(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")  # a line a capsule
     declared = save_wired("wired.json", neurons=30, in_degree=4)
     result = run("show", "wired.json", "--svg", "wired.svg")
     assert result.exit_code == 0, result.output

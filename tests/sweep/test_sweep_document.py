@@ -16,7 +16,7 @@ from capsjax.sweep.document.form import KEYS
 from capsjax.sweep.space import space_of
 from capsjax.training.optimizers import optimizer_of
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "sweeps.md"
 
 
 def sweep(**keys: Any) -> dict[str, Any]:
@@ -629,8 +629,8 @@ def test_changed_documents_load_or_are_refused(data):
     optimizer_of(arguments.get("optimizer"))
 
 
-def test_the_example_of_the_readme_is_sound():
-    blocks = re.findall(r"```toml\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+def test_the_example_of_the_documentation_is_sound():
+    blocks = re.findall(r"```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     assert blocks
     for block in blocks:
         assert cj.parse_sweep(block).arguments()["over"]
