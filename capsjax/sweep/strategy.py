@@ -20,10 +20,11 @@ is. 2 cores, microseconds for a step of a member; perceptrons on 64 numbers, Ada
 | 64, 3, 128          |      280 |     160 |   150 |    160 |    260 |           9.9 |
 | 256, 2, 32          |      490 |     262 |   356 |    484 |    763 |            16 |
 
-So the rule on a CPU: one lane from `WORK` FLOPs on, and otherwise all members, shared
-out among the processors. Elsewhere all members, as memory allows. The rule is checked
-by measurement where that costs little of the whole: each other candidate is compiled
-and takes a block of steps, on copies; the quickest is taken.
+So the rule on a CPU: one lane from `WORK` FLOPs on (`LONG_WORK` where the sweep is
+long), and otherwise all members, shared out among the processors. Elsewhere all
+members, as memory allows. The rule is checked by measurement where that costs little of
+the whole: each other candidate is compiled and takes a block of steps, on copies; the
+quickest is taken.
 """
 
 import dataclasses
@@ -49,13 +50,16 @@ WORK = 6e5
 """FLOPs of a member's step from which on members run one by one on a CPU.
 
 Less than the table says: a program of several lanes takes 1.1 to 1.7 times as long to
-compile, which short sweeps do not earn back, and long ones are measured. For 64
-perceptrons 64-64-10 it is some 0.35 s, beside 0.2 s that 500 steps gain.
+compile, which short sweeps do not earn back. For 64 perceptrons 64-64-10 it is some
+0.35 s, beside 0.2 s that 500 steps gain.
 """
+
+LONG_WORK = 3e6
+"""The same where the sweep is long: between the rows of the table that say so."""
 
 _CHUNK = 8
 _FLOPS, _WORTH_S = 1e10, 20.0
-"""A second of a slow machine, and so many of them, below which nothing is measured."""
+"""A second of a slow machine, and so many of them, from which on a sweep is long."""
 
 _SHARE = 0.05
 """Of the time that all members take, what measuring may cost."""
@@ -128,7 +132,7 @@ def choose(
         exact = not isinstance(asked, str)
         return Choice(lanes, threads if lanes <= room else 1, "asked for", exact)
     room = most_lanes(program, memory_limit, threads)
-    expected = _expected(program, share, threads)
+    expected = _expected(program, len(members), share, threads)
     first = min(expected, room)
     reason = _reason(program, first, expected)
     choice = Choice(first, threads, reason)
@@ -154,11 +158,18 @@ def step_flops(program: Program) -> int:
     return 3 * each * program.lengths.batch_size
 
 
-def _expected(program: Program, share: int, threads: int) -> int:
+def _is_long(program: Program, members: int) -> bool:
+    """Whether a sweep takes more than seconds, as far as its work tells."""
+    steps = program.lengths.blocks * program.lengths.block
+    return step_flops(program) * members * steps / _FLOPS >= _WORTH_S
+
+
+def _expected(program: Program, members: int, share: int, threads: int) -> int:
     """Lanes by the rule at the head of this file, if memory allows."""
     if program.devices[0].platform != "cpu":
         return share
-    if step_flops(program) >= WORK:
+    limit = LONG_WORK if _is_long(program, members) else WORK
+    if step_flops(program) >= limit:
         return 1
     return max(1, -(-share // threads))
 
@@ -181,8 +192,7 @@ def _measured(
     others = {1, _CHUNK, -(-share // first.threads), share} - {first.lanes}
     others = sorted(n for n in others if n <= min(room, share))
     # Before anything is compiled: a sweep that may be over in seconds is not measured.
-    work = step_flops(program) * len(members) * lengths.blocks * lengths.block
-    if not others or work / _FLOPS < _WORTH_S:
+    if not others or not _is_long(program, len(members)):
         return first
     compiled = program.with_lanes(first.lanes)
     lap = _lap(compiled, members, 1)

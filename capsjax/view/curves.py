@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+_MOST_BESIDE = 3  # panels in a row, so that a page's width does not make them tiny
+
 
 def learning_curves(history: "pd.DataFrame", *, ax: "Axes | None" = None) -> Picture:
     """Draws loss and metrics over epochs, of training and of validation.
@@ -40,8 +42,10 @@ def learning_curves(history: "pd.DataFrame", *, ax: "Axes | None" = None) -> Pic
             "a history has the column 'epoch' and a metric or more; found "
             f"{[str(column) for column in history.columns]}"
         )
-    size = (4.6 * len(metrics), 3.2)
-    found = panels(size, ax, len(metrics), len(metrics))
+    rows = -(-len(metrics) // _MOST_BESIDE)
+    columns = -(-len(metrics) // rows)
+    size = (4.6 * columns, 3.2 * rows)
+    found = panels(size, ax, len(metrics), columns)
     for axes, metric in zip(found, metrics, strict=True):
         _draw_metric(axes, history, metric)
     return finish(found, ax)

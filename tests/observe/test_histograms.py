@@ -108,3 +108,13 @@ def test_one_color_bar_tells_the_shares_of_all_panels(traced):
     axes = cj.view.histograms(traced[1]).axes
     scales = {mesh.get_clim() for own in axes for mesh in own.collections}
     assert len(axes) == 4 and len(scales) == 1
+
+
+def test_two_pictures_of_one_scale(traced):
+    net, tracer = traced
+    weaker = tracer.table.assign(value=1e-3 * tracer.table["value"])
+    first, second = cj.view.learning(tracer, net), cj.view.learning(weaker, net)
+    same = cj.view.learning(weaker, net, like=first)
+    assert first.frames is not None and second.frames is not None
+    assert same.frames is not None and same.frames.spans == first.frames.spans
+    assert second.frames.spans != first.frames.spans

@@ -21,6 +21,8 @@ SIGNALS, GRADIENTS = "viridis", "plasma"
 _HIGH, _AROUND, _LABEL, _NAME = 18.7, 14.4, 5.8, 8.0
 _TIGHT = 0.55  # distances along, against those between boxes with labels
 _INCH = 72.0  # points
+
+Spans = tuple[tuple[float, float], tuple[float, float]]
 _LEAST_DECADES = 4
 _MOST_DECADES = 12
 
@@ -39,6 +41,7 @@ class Frames:
         steps: The steps.
         signals: |delta| of each box, [steps, boxes]; NaN where there is none.
         gradients: |dW| on each line, [steps, lines]; NaN where no weight stands.
+        spans: Ends of the color scales of signals and gradients.
     """
 
     names: list[str]
@@ -50,10 +53,13 @@ class Frames:
     steps: list[int]
     signals: np.ndarray
     gradients: np.ndarray
+    spans: Spans
 
 
-def frames(net: Network, table: "pd.DataFrame", expand: Any) -> Frames:
-    """Lays the graph out, and reads the table."""
+def frames(
+    net: Network, table: "pd.DataFrame", expand: Any, spans: Spans | None
+) -> Frames:
+    """Lays the graph out, and reads the table; color scales are made, if not given."""
     typed = net.typed
     box_of = fold(typed, expand).box_of
     names = [name for name, _ in typed.inputs]
@@ -76,6 +82,8 @@ def frames(net: Network, table: "pd.DataFrame", expand: Any) -> Frames:
         members.setdefault(box, []).append(capsule)
     signals = [_middle(delta, members.get(name, []), len(steps)) for name in names]
     gradients = [_middle(weight, keys, len(steps)) for keys in lines.values()]
+    of_boxes = np.array(signals).T.reshape(len(steps), len(names))
+    of_lines = np.array(gradients).T.reshape(len(steps), len(ends))
     return Frames(
         names,
         list(map(_inches, layout.vertices)),
@@ -84,8 +92,9 @@ def frames(net: Network, table: "pd.DataFrame", expand: Any) -> Frames:
         [list(map(_inches, path)) for path in layout.paths],
         _inches(layout.size),
         steps,
-        np.array(signals).T.reshape(len(steps), len(names)),
-        np.array(gradients).T.reshape(len(steps), len(ends)),
+        of_boxes,
+        of_lines,
+        spans or (span(of_boxes), span(of_lines)),
     )
 
 

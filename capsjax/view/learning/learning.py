@@ -16,7 +16,6 @@ from capsjax.view.learning.frames import (
     SIGNALS,
     Frames,
     frames,
-    span,
 )
 from capsjax.view.picture import Plot
 from capsjax.view.style import GRAY, INK, SOFT, color_bar, finish, panels
@@ -71,6 +70,7 @@ def learning(
     *,
     steps: Sequence[int] | None = None,
     expand: bool | Sequence[str] = False,
+    like: Learning | None = None,
     ax: "Axes | None" = None,
 ) -> Learning:
     """Draws a graph by what travels in it: error signals as color, gradients as lines.
@@ -85,6 +85,8 @@ def learning(
         graph: The declaration or the network that was traced.
         steps: The steps to draw; the first, a middle and the last one, if left out.
         expand: Names of the uses of blocks to draw by what they hold; True for all.
+        like: Another picture, whose scales this one has, so that colors of the two can
+            be compared; what lies beyond has the color of the end.
         ax: Axes in whose place the panels are drawn; a figure of their own, if left
             out.
 
@@ -111,7 +113,9 @@ def learning(
     deep networks: Hochreiter, Untersuchungen zu dynamischen neuronalen Netzen, 1991.
     """
     net = graph if isinstance(graph, Network) else compile_graph(graph, check=False)
-    found = frames(net, _checked(getattr(trace, "table", trace), net), expand)
+    table = _checked(getattr(trace, "table", trace), net)
+    spans = like.frames.spans if like is not None and like.frames is not None else None
+    found = frames(net, table, expand, spans)
     if len(found.names) > _MOST_BOXES:
         raise ValueError(
             f"found {len(found.names):,} boxes; expected at most {_MOST_BOXES}; cure: "
@@ -121,7 +125,8 @@ def learning(
     wide, high = found.size[0] + 2 * _MARGIN, found.size[1] + 2 * _MARGIN
     size = (max(wide, 1.2) * len(shown) + 2.0, max(high, 2.4) + 0.4)
     drawn = panels(size, ax, len(shown), len(shown))
-    colors = _mapping(found.signals, SIGNALS), _mapping(found.gradients, GRADIENTS)
+    of_signals, of_gradients = found.spans
+    colors = _mapping(of_signals, SIGNALS), _mapping(of_gradients, GRADIENTS)
     for axes, place in zip(drawn, shown, strict=True):
         _draw(axes, found, place, *colors)
     for mapping, title in zip(reversed(colors), _TITLES, strict=True):
@@ -157,11 +162,11 @@ def _shown(known: list[int], asked: Sequence[int] | None) -> list[int]:
     return [known.index(step) for step in asked]
 
 
-def _mapping(values: np.ndarray, name: str) -> Any:
+def _mapping(ends: tuple[float, float], name: str) -> Any:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
 
-    return ScalarMappable(LogNorm(*span(values), clip=True), name)
+    return ScalarMappable(LogNorm(*ends, clip=True), name)
 
 
 def _draw(axes: Any, found: Frames, at: int, signals: Any, gradients: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from capsjax.view.labels import name_words
-from capsjax.view.learning.frames import GRADIENTS, SIGNALS, Frames, span
+from capsjax.view.learning.frames import GRADIENTS, SIGNALS, Frames
 
 _VISIBLE = 0.25
 """Where the colors of lines begin: darker ones can't be seen on dark pages."""
@@ -37,11 +37,14 @@ def plain(found: Frames) -> dict[str, Any]:
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    def scale(name: str, values: np.ndarray, first: float = 0.0) -> dict[str, Any]:
-        low, high = np.log10(span(values))
+    def scale(
+        name: str, ends: tuple[float, float], first: float = 0.0
+    ) -> dict[str, Any]:
+        low, high = np.log10(ends)
         shades = [to_hex(colormaps[name](own)) for own in np.linspace(first, 1, 32)]
         return {"low": float(low), "high": float(high), "shades": shades}
 
+    of_signals, of_gradients = found.spans
     return {
         "size": list(found.size),
         "boxes": [
@@ -54,8 +57,8 @@ def plain(found: Frames) -> dict[str, Any]:
         "steps": found.steps,
         "signals": _logs(found.signals),
         "gradients": _logs(found.gradients),
-        "signalScale": scale(SIGNALS, found.signals),
-        "gradientScale": scale(GRADIENTS, found.gradients, _VISIBLE),
+        "signalScale": scale(SIGNALS, of_signals),
+        "gradientScale": scale(GRADIENTS, of_gradients, _VISIBLE),
     }
 
 
