@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 import capsjax as cj
 from capsjax.cli import app
+from capsjax.cli.tracing import read_trace, recorded
 
 COMMANDS = (
     *("train", "sweep", "check", "show", "explain", "export"),
@@ -310,7 +312,7 @@ HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handle
 
 
 def test_interrupted_training_exits_with_130(tmp_path):
-    arguments = ["train", "capsnet-digits", "--epochs", "100000"]
+    arguments = ["train", "capsnet-digits", "--epochs", "100000", "--trace", "1"]
     python, option, code = SCRIPT
     process = subprocess.Popen(
         [python, option, HEARING + code, *arguments],
@@ -333,6 +335,25 @@ def test_interrupted_training_exits_with_130(tmp_path):
     )
     assert b"Traceback" not in errors
     assert any((folder / "checkpoints").iterdir())
+    assert set(read_trace(folder / "trace.csv")["step"]) >= {0, 1}
+
+
+def test_a_trace_goes_on_behind_what_was_recorded(tmp_path):
+    """A run that goes on from step 2 takes steps 3 and 4 again, and 5."""
+
+    def table(steps, value):
+        rows = {"step": steps, "capsule": "y", "source": "", "quantity": "delta"}
+        return pd.DataFrame({**rows, "value": value})
+
+    class Recorded:
+        table: pd.DataFrame
+
+    path, tracer = tmp_path / "trace.csv", Recorded()
+    for steps, value in (([0, 1, 2, 3, 4], 1.0), ([3, 4, 5], 2.0), ([], 3.0)):
+        tracer.table = table(steps, value)
+        found = recorded(cast(cj.Tracer, tracer), path)
+        pd.testing.assert_frame_equal(found, read_trace(path))
+    assert list(found["value"]) == [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]
 
 
 def test_a_real_process_fails_with_one_message(tmp_path):

@@ -24,8 +24,8 @@ def tracer_of(net: cj.Network, data: Data, every: int) -> cj.Tracer:
 def together(*given: Callable[..., None] | None) -> Callable[..., None] | None:
     """What watches a run, as one; None if nothing does."""
     watching = [each for each in given if each is not None]
-    if not watching:
-        return None
+    if len(watching) < 2:
+        return watching[0] if watching else None
 
     def watch(step: int, params: Any, state: Any) -> None:
         for each in watching:
@@ -39,7 +39,9 @@ def recorded(tracer: cj.Tracer, path: Path) -> Any:
     import pandas as pd
 
     table, before = tracer.table, read_trace(path)
-    if before is not None and len(table):
+    if not len(table):
+        return before
+    if before is not None:
         earlier = before[before["step"] < table["step"].min()]
         table = pd.concat([earlier, table], ignore_index=True)
     write_atomically(path, table.to_csv(index=False).encode())

@@ -170,11 +170,15 @@ def train(
         resume=resume,
         about={"data": examples.name, "configuration": configuration.document},
     )
-    with recorder or contextlib.nullcontext():
-        run = fit_by(compiled, net, examples, recipe)
+    traced = None
+    try:
+        with recorder or contextlib.nullcontext():
+            run = fit_by(compiled, net, examples, recipe)
+    finally:  # a run that was broken off goes on in the same table
+        if first and tracer is not None:
+            traced = recorded(tracer, folder / "trace.csv")
     if not first:
         return
-    traced = None if tracer is None else recorded(tracer, folder / "trace.csv")
     pictures = {
         "learning-curves.svg": cj.view.learning_curves(run.history).svg,
         "graph.svg": cj.view.draw(net).svg,

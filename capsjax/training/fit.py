@@ -126,7 +126,8 @@ def fit(
         rules: How parameters are divided, from the names of their axes to axes of the
             mesh, `{"out": "model"}`; whole on every device, if left out.
         trace: What `cj.trace` gives; or any function, called as `trace(step, params,
-            state)` before the first step and after each: it must not keep the arrays.
+            state)` before the first step and after each, or after every
+            `trace.every` steps, if it says so: it must not keep the arrays.
 
     Returns:
         The run: parameters, state, and the history as a table.

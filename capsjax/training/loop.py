@@ -84,7 +84,7 @@ class Loop:
         guard: What looks for numbers that are not finite.
         bar: The progress bar.
         signals: Signals that came.
-        trace: Called after each step, or None.
+        trace: Called after each step, or each `trace.every` of them; or None.
         save: Keeps a checkpoint, `save(loop, measured)`.
         due: Whether a checkpoint is due, `due(steps, row)`.
         within: The steps that may be taken until a checkpoint must be kept.
@@ -188,10 +188,14 @@ class Loop:
         if self.trace is None:
             self.carry = epoch.advance(self.carry, start, stop)
         else:
-            for index in range(start, stop):
-                self.carry = epoch.advance(self.carry, index, index + 1)
-                taken = first + index + 1
-                self.trace(taken, self.carry["params"], self.carry["state"])
+            every = getattr(self.trace, "every", 1)
+            while start < stop:
+                due = first + start + every - (first + start) % every
+                until = min(due - first, stop)
+                self.carry = epoch.advance(self.carry, start, until)
+                start = until
+                if first + start == due:
+                    self.trace(due, self.carry["params"], self.carry["state"])
         jax.block_until_ready(self.carry["sums"])
 
     def _row(self, epoch: Epoch, past: int) -> None:

@@ -304,6 +304,27 @@ def test_steps_in_place_of_epochs():
     np.testing.assert_allclose(seven["loss"].iloc[1], np.mean(losses), rtol=1e-6)
 
 
+def test_a_trace_that_is_called_now_and_then():
+    """Steps between two calls run in one program; epochs have five steps."""
+    each, some = [], []
+
+    def keep(step, params, state):
+        each.append((step, jax.tree.map(np.array, params)))
+
+    class Sometimes:
+        every = 3
+
+        def __call__(self, step, params, state):
+            some.append((step, jax.tree.map(np.array, params)))
+
+    for trace in (keep, Sometimes()):
+        told: dict[str, Any] = {"steps": 11, "batch_size": 10, "trace": trace}
+        cj.fit(classifier(), examples(), progress=False, **told)
+    assert [step for step, _ in each] == list(range(12))
+    assert [step for step, _ in some] == [0, 3, 6, 9]
+    jax.tree.map(np.testing.assert_array_equal, each[::3], some)
+
+
 def test_initial_scale_is_a_factor_of_initial_weights():
     still = {"optimizer": optax.sgd(0.0), "epochs": 1, "progress": False}
     one = cj.fit(classifier(), examples(), **still)
