@@ -38,7 +38,7 @@ _MARGIN = 18.0
 _HEAD, _FOOT = 26.0, 24.5
 _PAD = 12.0
 _HEADER = 30.0
-_DEEP = 12  # layers of capsules that still stand side by side
+_DEEP = 8  # layers of capsules that still stand side by side
 
 
 def scene_of(

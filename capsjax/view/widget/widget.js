@@ -60,16 +60,19 @@ function render({ model, el }) {
   function fit() {
     const ratio = stage.clientWidth / Math.max(stage.clientHeight, 1);
     view = { ...whole };
-    // A long drawing is read from its beginning, not squeezed until nothing is legible.
-    const least = 1.2 * stage.clientWidth;
-    if (view.width > least) view.width = least;
-    if (view.height > least / ratio) view.height = least / ratio;
+    // A long drawing is read from its beginning, not squeezed until nothing is legible;
+    // across it, all is shown as far as that goes.
+    const tall = whole.width < whole.height * ratio;
+    const across = 2 * stage.clientWidth;
+    const along = 1.2 * stage.clientWidth;
+    view.width = Math.min(view.width, tall ? across : along);
+    view.height = Math.min(view.height, (tall ? along : across) / ratio);
     if (view.width / view.height > ratio) {
       view.height = view.width / ratio;
       view.y = Math.min(0, (whole.height - view.height) / 2);
     } else {
       view.width = view.height * ratio;
-      view.x = (whole.width - view.width) / 2;
+      view.x = Math.min(0, (whole.width - view.width) / 2);
     }
     show();
   }
