@@ -1,7 +1,8 @@
 """Networks of single neurons, drawn: one, or many side by side.
 
 Inputs are blue squares, hidden neurons are circles, and the neurons that nobody reads,
-the outputs, are amber with a double border. Data flows from left to right.
+the outputs, are amber with a double border. Data flows from left to right. Where there
+are too many for names, they are dots of these colors.
 """
 
 import dataclasses
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from capsjax.neural import NeuralNetwork
+from capsjax.view.crowd import places
 from capsjax.view.layout import Point, layered
 from capsjax.view.painting import Drawing
 from capsjax.view.scene.data import (
@@ -31,11 +33,18 @@ _MARGIN, _GAP, _ROW, _HEAD = 18.0, 28.8, 21.6, 30.2
 _TIGHT = 0.65  # distances, against those between boxes of capsules
 _LARGEST = 1500, 6000  # nodes and connections that a reader can still follow
 _MOST = 200  # networks in one picture
+_NAMED = 120, 500  # nodes and connections, up to which names and arrows can be read
+_HAIR, _HAIRS = 0.35, 600.0  # width of a connection, and of all side by side
 _LEGEND = "square: input     circle: hidden neuron     double circle: output"
+_DOTS = "blue: input     white: hidden neuron     amber: output"
 
 
 def draw_network(net: NeuralNetwork, title: str = "") -> Drawing:
-    """Draws a small network: every node with its name, every connection.
+    """Draws a network, neuron by neuron: every node, every connection.
+
+    Up to 120 nodes and 500 connections bear names and arrows. Larger networks show
+    their shape: nodes are dots in columns by level, the longest path to them, and data
+    flows from left to right.
 
     Args:
         net: A network of up to 1,500 nodes and 6,000 connections.
@@ -199,6 +208,8 @@ def cell(net: NeuralNetwork) -> Cell:
         roles[node] = "output"
     sides = [_side(name) / _TIGHT for name in names]
     edges = list(zip(net.sources.tolist(), net.targets.tolist(), strict=True))
+    if len(names) > _NAMED[0] or len(edges) > _NAMED[1]:
+        return _dots(net, names, roles, edges)
     layout = layered([(s, s) for s in sides], edges, [(0.0, 0.0)] * len(edges))
     tops = [y - side / 2 for (_, y), side in zip(layout.vertices, sides, strict=True)]
     ends = [y + side / 2 for (_, y), side in zip(layout.vertices, sides, strict=True)]
@@ -234,6 +245,34 @@ def cell(net: NeuralNetwork) -> Cell:
     return Cell(boxes, lines, (_TIGHT * layout.size[0], _TIGHT * (end - top)))
 
 
+def _dots(
+    net: NeuralNetwork,
+    names: list[str],
+    roles: list[Role],
+    edges: list[tuple[int, int]],
+) -> Cell:
+    """A network of which only the shape can be seen."""
+    found, dot, size = places(net)
+    centers = [(x, y) for x, y in found.tolist()]
+    width = max(0.12, min(_HAIR, _HAIRS / max(len(edges), 1)))
+    boxes = [
+        Box(name, role, center, (dot, dot), capsules=(name,), form="circle")
+        for name, role, center in zip(names, roles, centers, strict=True)
+    ]
+    lines = [
+        Line(
+            names[source],
+            names[target],
+            ((centers[source],), (centers[target],)),
+            edges=((names[target], names[source]),),
+            arrow=False,
+            width=width,
+        )
+        for source, target in edges
+    ]
+    return Cell(boxes, lines, size)
+
+
 def _side(name: str) -> float:
     """Width and height of a node."""
     return max(_LEAST, text_width(name, _NAME) + _AROUND)
@@ -245,13 +284,15 @@ def arrange(panels: Sequence[Panel], title: str) -> Drawing:
     widths, heights = _grid(panels, columns)
     lefts = list(itertools.accumulate(widths, initial=_MARGIN))
     tops = list(itertools.accumulate(heights, initial=_MARGIN + _HEAD))
-    words = text_width(title, _TITLE, True), text_width(_LEGEND, SMALL)
+    dots = any(not box.rows for panel in panels for box in panel.after.boxes)
+    signs = _DOTS if dots else _LEGEND
+    words = text_width(title, _TITLE, True), text_width(signs, SMALL)
     across = max(lefts[-1] - _GAP - _MARGIN, *words)
     foot = tops[-1] - _GAP + _ROW
     heading = Text(
         Row(title, _TITLE, bold=True), (_MARGIN, _MARGIN + middle(_TITLE)), "start"
     )
-    legend = Text(Row(_LEGEND, SMALL, "soft"), (_MARGIN, foot + middle(SMALL)), "start")
+    legend = Text(Row(signs, SMALL, "soft"), (_MARGIN, foot + middle(SMALL)), "start")
     parts = [
         panel.place(
             (lefts[i % columns], tops[i // columns]), heights[i // columns] - _GAP

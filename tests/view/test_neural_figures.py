@@ -4,6 +4,7 @@ import itertools
 import math
 
 import networkx as nx
+import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Circle, PathPatch, Rectangle
@@ -162,6 +163,40 @@ def test_lines_lead_from_sources_to_readers():
     }
     assert found == {(line.source, line.target) for line in scene.lines}
     assert found == {(a, b) for a, b, _ in net.W}
+
+
+def test_many_neurons_are_dots_in_columns():
+    net = random_dag("window", inputs=6, neurons=300, in_degree=3, window=60, seed=1)
+    scene = draw_network(net).scene
+    assert not any(box.rows or box.doubled for box in scene.boxes)
+    assert len(scene.lines) == len(net.sources) and "306 " not in words_of(scene)
+    centers = np.array([box.center for box in scene.boxes])
+    columns = [sorted(set(centers[net.levels == at, 0])) for at in set(net.levels)]
+    assert all(len(own) == 1 for own in columns) and columns == sorted(columns)
+    apart = np.linalg.norm(centers[:, None] - centers, axis=-1)
+    dot = scene.boxes[0].size[0]
+    assert apart[np.triu_indices(306, 1)].min() > dot
+    assert centers.min() > dot / 2 and (centers + dot / 2 < scene.size).all()
+    boxes = scene.box_of
+    for line in scene.lines:
+        ends = boxes[line.source].center, boxes[line.target].center
+        assert (line.path[0][0], line.path[-1][-1]) == ends
+    # Ordered as they are named, connections would be longer.
+    ranks = np.array(
+        [np.sum(net.levels[:i] == own) for i, own in enumerate(net.levels)]
+    )
+    named = ranks * (centers[:, 1].max() - centers[:, 1].min())
+    named /= np.bincount(net.levels).max() - 1
+    named -= [named[net.levels == own].mean() for own in net.levels]
+    assert length(net, centers[:, 1]) < 0.9 * length(net, named)
+
+
+def length(net, heights):
+    return np.abs(heights[net.sources] - heights[net.targets]).sum()
+
+
+def words_of(scene):
+    return " ".join(text.row.text for text in scene.texts())
 
 
 def test_small_multiples():

@@ -42,7 +42,7 @@ def _box(axes: Any, box: Box, theme: Theme) -> None:
     }
     if box.form == "circle":
         axes.add_patch(Circle(box.center, width / 2, **style))
-        if box.role == "output":
+        if box.doubled:
             ring = style | {"fill": False, "linewidth": 0.8}
             axes.add_patch(Circle(box.center, width / 2 - 2.2, **ring))
     elif box.form == "square":

@@ -84,7 +84,7 @@ def _box(index: int, box: Box, theme: Theme, interactive: bool) -> str:
     left, top, _, _ = box.corners
     if box.form == "circle":
         shape = f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{_n(width / 2)}" {style}/>'
-        if box.role == "output":
+        if box.doubled:
             ring = f'fill="none" stroke="{escape(border)}" stroke-width="0.8"'
             shape += (
                 f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{_n(width / 2 - 2.2)}" {ring}/>'

@@ -102,7 +102,7 @@ def _box(name: str, box: Box) -> str:
     ]
     if box.form == "circle":
         style.append("shape=circle")
-        style += ["double"] if box.role == "output" else []
+        style += ["double"] if box.doubled else []
     elif box.form == "round":
         style.append(f"rounded corners={_n(box.rounding)}bp")
     style += ["dashed"] if box.role == "frame" else []

@@ -74,7 +74,7 @@ class Box:
         opens: Name of the use that opens, or closes if this is its frame; or "".
         facts: What is known of it: term and value.
         equation: How Y of a capsule is computed; "" of a block.
-        form: Its outline. Outputs among circles have two.
+        form: Its outline.
         fill: A color in place of its role's.
         border: A color in place of its role's.
     """
@@ -101,8 +101,14 @@ class Box:
 
     @property
     def border_width(self) -> float:
-        """How wide its border is."""
-        return 1.2 if self.role in ("hidden", "block", "frame") else 1.6
+        """How wide its border is; of a dot, less."""
+        usual = 1.2 if self.role in ("hidden", "block", "frame") else 1.6
+        return round(min(usual, 0.12 * min(self.size)), 2)
+
+    @property
+    def doubled(self) -> bool:
+        """Whether it has two borders, as circles of outputs do; a dot has no room."""
+        return self.role == "output" and self.form == "circle" and self.size[0] >= 12.0
 
     @property
     def rounding(self) -> float:
