@@ -1,6 +1,7 @@
 """One suite over the table of losses, and the pairs with a capsule function."""
 
 import itertools
+from functools import partial
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ from tests.helpers_capsjax import (
     draw_like,
     inner,
     network,
+    quick,
 )
 
 SHAPES = [(4,), (2, 3)]
@@ -51,9 +53,14 @@ EXAMPLES += [
 every = pytest.mark.parametrize("loss, shape", EXAMPLES)
 
 
-def probabilities(shape: tuple[int, ...], seed: int = 0) -> jax.Array:
+def probabilities(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """Y or soft targets within (0.02, 0.98), apart from the margins' kinks."""
-    return 0.02 + 0.96 * jax.nn.sigmoid(2 * draw((3, *shape), seed))
+    return 0.02 + 0.96 / (1 + np.exp(-2 * np.asarray(draw((3, *shape), seed))))
+
+
+def softmax(u: Any) -> np.ndarray:
+    exponentials = np.exp(np.asarray(u))
+    return exponentials / exponentials.sum(-1, keepdims=True)
 
 
 def _numpy(loss: Any, y: Any, t: Any) -> Any:
@@ -82,24 +89,23 @@ def test_every_kind_has_an_example():
 
 
 @every
-def test_the_value_equals_numpy(loss, shape):
-    y, t = probabilities(shape), probabilities(shape, 1)
-    found = loss.value(y, t)
-    close(found, jnp.asarray(_numpy(loss, np.asarray(y), np.asarray(t))), 1e-12)
-    assert found.shape == (3,)
-
-
-@every
-def test_the_gradient_equals_autodiff_and_differences(loss, shape):
+def test_the_value_equals_numpy_and_the_gradient_its_derivatives(loss, shape):
     y, t = probabilities(shape), probabilities(shape, 1)
 
-    def total(y):
-        return jnp.sum(loss.value(y, t))
+    @quick
+    def everything(y):
+        def total(y):
+            return jnp.sum(loss.value(y, t))
 
-    found, along = loss.gradient(y, t), draw_like(y, 2)
-    close(found, jax.grad(total)(y))
-    slope = float(difference(total, y, along, 1e-5))
-    assert inner(found, along) == pytest.approx(slope, rel=1e-7)
+        return loss.value(y, t), loss.gradient(y, t), jax.grad(total)(y)
+
+    value, found, autodiff = everything(y)
+    close(value, _numpy(loss, y, t), 1e-12)
+    assert value.shape == (3,)
+    close(found, autodiff)
+    along = np.asarray(draw_like(y, 2))
+    slope = difference(lambda y: np.sum(everything(y)[0]), y, along, 1e-5)
+    assert inner(found, along) == pytest.approx(float(slope), rel=1e-7)
 
 
 # ---- targets
@@ -107,15 +113,24 @@ def test_the_gradient_equals_autodiff_and_differences(loss, shape):
 
 @pytest.mark.parametrize("loss", [losses.cross_entropy(), losses.margin()])
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.int64])
-def test_integers_are_one_hot(loss, shape, dtype):
+def test_integers_are_one_hot(loss, shape):
     t = np.arange(3 * int(np.prod(shape[:-1]))).reshape(3, *shape[:-1]) % shape[-1]
-    found = encode_target(loss, jnp.asarray(t, dtype), (3, *shape), jnp.float64)
     expected = np.eye(shape[-1])[t]
-    np.testing.assert_array_equal(found, expected)
-    again = encode_target(loss, jnp.asarray(expected, dtype), (3, *shape), jnp.float32)
-    np.testing.assert_array_equal(again, expected)
-    assert (found.dtype, again.dtype) == (jnp.float64, jnp.float32)
+    dtypes = [np.int32, np.uint8, np.int64]
+
+    @quick
+    def encoded(classes, hot):
+        each = partial(encode_target, loss, shape=(3, *shape))
+        return (
+            [each(target=given, dtype=jnp.float64) for given in classes],
+            [each(target=given, dtype=jnp.float32) for given in hot],
+        )
+
+    both = encoded(*([a.astype(dtype) for dtype in dtypes] for a in (t, expected)))
+    for dtype, found, again in zip(dtypes, *both, strict=True):
+        np.testing.assert_array_equal(found, expected, err_msg=str(dtype))
+        np.testing.assert_array_equal(again, expected, err_msg=str(dtype))
+        assert (found.dtype, again.dtype) == (jnp.float64, jnp.float32)
 
 
 def test_a_class_out_of_range_is_no_class():
@@ -214,25 +229,32 @@ def alone(cap, loss, u, t):
 @paired
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_pair_equals_its_parts_at_moderate_logits(cap, loss, shape):
-    u, t = draw((3, *shape)), probabilities(shape, 1)
+    u, t = np.asarray(draw((3, *shape))), probabilities(shape, 1)
     pair = PAIRS[type(cap), type(loss)]
 
-    def total(u):
-        return jnp.sum(alone(cap, loss, u, t))
+    @quick
+    def everything(u, t):
+        def total(u):
+            return jnp.sum(alone(cap, loss, u, t))
 
-    def value(u):
-        return jnp.sum(pair.value(cap, loss, u, t))
+        def value(u):
+            return jnp.sum(pair.value(cap, loss, u, t))
 
-    soft = t / jnp.sum(t, -1, keepdims=True)
+        values = pair.value(cap, loss, u, t), alone(cap, loss, u, t)
+        gradients = jax.grad(value)(u), jax.grad(total)(u)
+        return *values, pair.gradient(cap, loss, u, t), *gradients
+
+    soft = t / np.sum(t, -1, keepdims=True)
     for target in (t, soft) if "sigmoid" in cap.kind else (soft,):
-        found = pair.value(cap, loss, u, target)
-        close(found, alone(cap, loss, u, target), 1e-12)
-    gradient, along = pair.gradient(cap, loss, u, t), draw_like(u, 2)
-    close(gradient, jax.grad(value)(u))
-    slope = float(difference(value, u, along))
-    assert inner(gradient, along) == pytest.approx(slope, rel=1e-9)
+        found, expected, *_ = everything(u, target)
+        close(found, expected, 1e-12)
+    _, _, gradient, autodiff, unpaired = everything(u, t)
+    close(gradient, autodiff)
+    along = np.asarray(draw_like(u, 2))
+    slope = difference(lambda u: np.sum(everything(u, t)[0]), u, along)
+    assert inner(gradient, along) == pytest.approx(float(slope), rel=1e-9)
     if "sigmoid" in cap.kind:
-        close(gradient, jax.grad(total)(u))
+        close(gradient, unpaired)
 
 
 def at_the_defaults(u, t, dy):
@@ -260,8 +282,9 @@ def by_the_records(u, t, dy):
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_defaults_change_no_bit_and_cost_nothing(dtype):
-    u, t, dy = (draw((3, 2, 5), seed).astype(dtype) for seed in range(3))
-    arguments = u, jax.nn.softmax(t), dy
+    drawn = (draw((3, 2, 5), seed) for seed in range(3))
+    u, t, dy = (np.asarray(a, dtype) for a in drawn)
+    arguments = u, softmax(t), dy
     found, plain = (
         jax.jit(f).lower(*arguments).compile()
         for f in (by_the_records, at_the_defaults)
@@ -298,20 +321,31 @@ def test_smoothing_and_temperature_by_their_equations(cap, left_out, shape):
     graph = cj.graph(h, losses={"h": losses.cross_entropy(smoothing=0.2)})
     net = cj.compile(graph, passes=[p for p in PIPELINE if p.name != left_out])
     assert net.stages[-1].typed.losses[0].from_total_input != bool(left_out)
-    u = 3 * draw((2, *shape))
+    u = 3 * np.asarray(draw((2, *shape)))
     classes = np.arange(u.size // 4).reshape(u.shape[:-1]) % 4
-    soft = np.asarray(jax.nn.softmax(draw(u.shape, 1)))
-    for given, target in ((classes, np.eye(4)[classes]), (soft, soft)):
-        batch = {"x": u, "h": given}
-        found = net.examples({}, {}, batch)[0]["h"], net.deltas({}, {}, batch)["h"]
-        close(found, _equations(np.asarray(u), target, 2.5, 0.2), 1e-12)
+    soft = softmax(draw(u.shape, 1))
+
+    @quick
+    def found(u, targets):
+        batches = [{"x": u, "h": given} for given in targets]
+        return [examples_and_deltas(net, {}, batch) for batch in batches]
+
+    targets = np.eye(4)[classes], soft
+    for each, target in zip(found(u, (classes, soft)), targets, strict=True):
+        close(each, _equations(u, target, 2.5, 0.2), 1e-12)
+
+
+def examples_and_deltas(net, params, batch):
+    """The loss of each example, and dL/dU."""
+    each, _ = net.examples(params, {}, batch)
+    return each["h"], net.deltas(params, {}, batch)["h"]
 
 
 def test_a_class_out_of_range_is_smoothed_like_any_target():
     """T = 0 of no class; what is left of T' is the uniform distribution's share."""
     y, t = probabilities((4,)), jnp.zeros((3, 4))
-    found = losses.cross_entropy(0.2).value(y, t)
-    close(found, -jnp.sum(jnp.log(y), axis=-1) * 0.05)
+    found = quick(losses.cross_entropy(0.2).value)(y, t)
+    close(found, -np.sum(np.log(y), axis=-1) * 0.05)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
@@ -320,15 +354,19 @@ def test_cross_entropy_of_very_large_logits(cap, dtype):
     u = jnp.asarray([[1e4, -1e4], [-1e4, 1e4], [1e4, 1e4 - 1], [-1e4, -1e4]], dtype)
     t = jnp.asarray([0, 0, 0, 1])
     net = network([cj.weightings.Identity()], (2,), cap=cap, loss="cross_entropy")
-    params = jax.tree.map(lambda x: x.astype(dtype), net.init(jax.random.key(0))[0])
-    batch = {"x": u, "h": t}
-    each, _ = net.examples(params, {}, batch)
+
+    @quick
+    def both(u, t):
+        params, _ = net.init(jax.random.key(0))
+        params = jax.tree.map(lambda x: x.astype(dtype), params)
+        return examples_and_deltas(net, params, {"x": u, "h": t})
+
+    each, found = both(u, t)
     expected = [0, 2e4, np.log1p(np.exp(-1)), np.log(2)]
-    np.testing.assert_allclose(each["h"], expected, rtol=1e-6)
+    np.testing.assert_allclose(each, expected, rtol=1e-6)
     p = 1 / (1 + np.exp(-1))
     delta = np.array([[0, 0], [-1, 1], [p - 1, 1 - p], [0.5, -0.5]]) / 4
-    found = net.deltas(params, {}, batch)["h"]
-    assert (found.dtype, each["h"].dtype) == (dtype, dtype)
+    assert (found.dtype, each.dtype) == (dtype, dtype)
     np.testing.assert_allclose(found, delta, rtol=1e-5, atol=1e-12)
 
 
@@ -338,30 +376,32 @@ def test_binary_cross_entropy_of_very_large_logits(dtype):
     t = jnp.asarray([[0.0], [1.0], [1.0], [0.0], [1.0], [0.25]])
     net = network([cj.weightings.Identity()], (1,), cap="sigmoid", bias=None,
                   loss="binary_cross_entropy")  # fmt: skip
-    each, _ = net.examples({}, {}, {"x": u, "h": t})
+    both = quick(lambda u, t: examples_and_deltas(net, {}, {"x": u, "h": t}))
+    each, found = both(u, t)
     expected = [1e4, 1e4, 0, 0, np.log1p(np.exp(-20)), np.log(2)]
-    np.testing.assert_allclose(each["h"], expected, rtol=1e-6)
+    np.testing.assert_allclose(each, expected, rtol=1e-6)
     delta = np.array([1, -1, 0, 0, -1 / (1 + np.exp(20)), 0.25]) / 6
-    found = net.deltas({}, {}, {"x": u, "h": t})["h"]
-    np.testing.assert_allclose(found[:, 0], delta, rtol=1e-6, atol=3e-8)
+    np.testing.assert_allclose(np.asarray(found)[:, 0], delta, rtol=1e-6, atol=3e-8)
 
 
 def test_certain_probabilities_do_not_spoil_unpaired_losses():
     """0 log 0 is 0, and so are its derivatives."""
     y = jnp.asarray([[0.0, 1.0], [0.5, 0.5]])
     t = jnp.asarray([[0.0, 1.0], [0.0, 1.0]])
-    for loss in (losses.cross_entropy(), losses.binary_cross_entropy()):
-        value, gradient = loss.value(y, t), loss.gradient(y, t)
-        assert float(value[0]) == 0
-        assert bool(jnp.all(jnp.isfinite(gradient)))
-    close(losses.cross_entropy().gradient(y, t), jnp.asarray([[0.0, -1], [0, -2]]))
+    kinds = losses.cross_entropy(), losses.binary_cross_entropy()
+    both = quick(lambda y, t: [(k.value(y, t), k.gradient(y, t)) for k in kinds])
+    found = jax.tree.map(np.asarray, both(y, t))
+    for value, gradient in found:
+        assert value[0] == 0
+        assert np.all(np.isfinite(gradient))
+    close(found[0][1], np.array([[0.0, -1], [0, -2]]))
 
 
 def test_the_gradient_by_a_target_that_is_zero():
     """dL/dT = -log Y, also where T is 0."""
     y, t = probabilities((4,)), jnp.zeros((3, 4))
-    found = jax.grad(lambda t: jnp.sum(losses.cross_entropy().value(y, t)))(t)
-    close(found, -jnp.log(y))
+    total = quick(jax.grad(lambda t: jnp.sum(losses.cross_entropy().value(y, t))))
+    close(total(t), -np.log(y))
 
 
 # ---- in a network
@@ -381,20 +421,24 @@ def two_outputs(
 
 
 def test_outputs_add_up_with_their_weights():
-    batch = {"x": draw((5, 3)), "a": jnp.arange(5) % 4, "b": probabilities((2,))[:1]}
-    batch["b"] = jnp.repeat(batch["b"], 5, 0)
-    params = cj.compile(two_outputs()).init(jax.random.key(0))[0]
+    each = np.repeat(probabilities((2,))[:1], 5, 0)
+    batch = {"x": draw((5, 3)), "a": np.arange(5) % 4, "b": each}
+    weights = [(1.0, 0.0), (0.0, 1.0), (0.25, 3.0)]
+    nets = [cj.compile(two_outputs(each)) for each in weights]
 
-    def value_and_grad(*weights):
-        net = cj.compile(two_outputs(weights))
-        return jax.value_and_grad(lambda p: net.loss(p, {}, batch)[0])(params)
+    @quick
+    def everything():
+        params, _ = nets[0].init(jax.random.key(0))
+        found = [
+            jax.value_and_grad(lambda p, net=net: net.loss(p, {}, batch)[0])(params)
+            for net in nets
+        ]
+        return found, nets[-1].examples(params, {}, batch)[0]
 
-    parts = value_and_grad(1.0, 0.0), value_and_grad(0.0, 1.0)
-    expected = jax.tree.map(lambda a, b: 0.25 * a + 3.0 * b, *parts)
-    close(value_and_grad(0.25, 3.0), expected)
-    each, _ = cj.compile(two_outputs((0.25, 3.0))).examples(params, {}, batch)
-    total = 0.25 * jnp.mean(each["a"]) + 3 * jnp.mean(each["b"])
-    close(total, expected[0])
+    (first, second, found), each = everything()
+    tree = jax.tree.map(lambda a, b: 0.25 * np.asarray(a) + 3 * b, first, second)
+    close(found, tree)
+    close(0.25 * np.mean(each["a"]) + 3 * np.mean(each["b"]), tree[0])
 
 
 @pytest.mark.parametrize(
@@ -407,25 +451,33 @@ def test_outputs_add_up_with_their_weights():
 )
 def test_the_gradient_by_targets_equals_the_interpreters(second, settings):
     exact, plain = both_ways(two_outputs((0.5, 2.0), second, *settings))
-    params = exact.init(jax.random.key(0))[0]
     targets = {"a": probabilities((4,), 1), "b": probabilities((2,), 2)}
     x = draw((3, 3))
 
-    def gradient(net):
-        def loss(targets, params, x):
-            return net.loss(params, {}, {"x": x, **targets})[0]
+    def gradients():
+        params, _ = exact.init(jax.random.key(0))
+        for net in (exact, plain):
 
-        return jax.grad(loss, (0, 1, 2))(targets, params, x)
+            def loss(targets, params, x, net=net):
+                return net.loss(params, {}, {"x": x, **targets})[0]
 
-    close(gradient(exact), gradient(plain))
-    assert all(jnp.any(g != 0) for g in jax.tree.leaves(gradient(exact)[0]))
+            yield jax.grad(loss, (0, 1, 2))(targets, params, x)
+
+    found, expected = quick(lambda: tuple(gradients()))()
+    close(found, expected)
+    assert all(np.any(g != 0) for g in jax.tree.leaves(found[0]))
 
 
 def test_targets_of_any_type():
     net = network([cj.weightings.Matmul(3)], (2,), cap="softmax", loss="cross_entropy")
-    params = net.init(jax.random.key(0))[0]
     hot = np.eye(3)[[0, 2]]
     given = [hot, hot.astype(bool), hot.astype(int), np.array([0, 2]), [0, 2]]
-    values = [net.loss(params, {}, {"x": draw((2, 2)), "h": t})[0] for t in given]
-    for a, b in itertools.pairwise(values):
+    x = draw((2, 2))
+
+    @quick
+    def values():
+        params, _ = net.init(jax.random.key(0))
+        return [net.loss(params, {}, {"x": x, "h": t})[0] for t in given]
+
+    for a, b in itertools.pairwise(values()):
         assert float(a) == float(b)

@@ -1,7 +1,8 @@
 """One suite over the table of weighting operations: shapes, laws, derivatives."""
 
 import itertools
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -81,18 +82,66 @@ EXAMPLES = [
     (w.Flip((0,)), (3,)),
     (w.Flip((-1, 0)), (2, 3, 4)),
 ]
-every = pytest.mark.parametrize(
-    "weighting, shape", EXAMPLES, ids=[f"{k} on {s}" for k, s in EXAMPLES]
-)
 BATCH = 2
 
 
-def arrays(weighting: Any, shape: tuple[int, ...], seed: int = 0) -> Any:
-    """W (or None), Y, and an error signal of U's shape."""
-    weight = weighting.weight_shape(shape)
-    w = None if weight is None else draw(weight, seed)
-    y = draw((BATCH, *shape), seed + 1)
-    return w, y, draw((BATCH, *weighting.contribution_shape(shape)), seed + 2)
+class Results(NamedTuple):
+    """U, dL/dW and dL/dY by the record's rules; the last two by JAX as well."""
+
+    u: Any
+    found: tuple[Any, Any]
+    autodiff: tuple[Any, Any]
+
+
+class Example:
+    """An operation on a shape, and one compiled program for all tests of it."""
+
+    def __init__(self, weighting: Any, shape: tuple[int, ...]) -> None:
+        self.weighting, self.shape = weighting, shape
+
+    def arrays(self, seed: int = 0) -> Any:
+        """W (or None), Y, and an error signal of U's shape."""
+        held = self.weighting.weight_shape(self.shape)
+        weight = None if held is None else numbers(held, seed)
+        y = numbers((BATCH, *self.shape), seed + 1)
+        u_shape = (BATCH, *self.weighting.contribution_shape(self.shape))
+        return weight, y, numbers(u_shape, seed + 2)
+
+    def own(self, w: Any, y: Any, delta: Any) -> tuple[Any, tuple[Any, Any]]:
+        """U, dL/dW and dL/dY by the record's own rules."""
+        dy = self.weighting.input_gradient(w, delta, y.shape)
+        dw = None if w is None else self.weighting.weight_gradient(y, delta, w.shape)
+        return self.weighting.forward(w, y), (dw, dy)
+
+    @cached_property
+    def program(self) -> Any:
+        """From W, Y, and the error signal to `Results`."""
+
+        def everything(w: Any, y: Any, delta: Any) -> Results:
+            autodiff = jax.vjp(self.weighting.forward, w, y)[1](delta)
+            return Results(*self.own(w, y, delta), autodiff)
+
+        return quick(everything)
+
+    @cached_property
+    def results(self) -> Results:
+        return self.program(*self.arrays())
+
+    def forward(self, w: Any, y: Any) -> np.ndarray:
+        return np.asarray(self.program(w, y, self.arrays()[2]).u)
+
+
+@pytest.fixture(
+    scope="module", params=EXAMPLES, ids=[f"{k} on {s}" for k, s in EXAMPLES]
+)
+def example(request) -> Example:
+    """Of a module, so that all tests of an example follow each other."""
+    return Example(*request.param)
+
+
+def numbers(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Normal numbers that NumPy computes with: no programs to be compiled."""
+    return np.asarray(draw(shape, seed))
 
 
 def test_every_kind_has_an_example():
@@ -100,8 +149,8 @@ def test_every_kind_has_an_example():
     assert found | {"embed"} == set(built_in(WEIGHTINGS))  # see test_lookup.py
 
 
-@every
-def test_every_axis_of_a_weight_is_named_or_none(weighting, shape):
+def test_every_axis_of_a_weight_is_named_or_none(example):
+    weighting, shape = example.weighting, example.shape
     axes = weighting.weight_axes(shape)
     sizes = weighting.weight_shape(shape) or ()
     assert len(axes) == len(sizes)
@@ -110,13 +159,13 @@ def test_every_axis_of_a_weight_is_named_or_none(weighting, shape):
         assert axis != "out" or size in weighting.contribution_shape(shape)
 
 
-@every
-@pytest.mark.parametrize("batch", [1, 3])
-def test_the_shape_rule_is_what_forward_gives(weighting, shape, batch):
-    w, _, _ = arrays(weighting, shape)
-    u = jax.eval_shape(weighting.forward, w, draw((batch, *shape)))
-    assert u.shape == (batch, *weighting.contribution_shape(shape))
-    assert all(isinstance(n, int) for n in weighting.contribution_shape(shape))
+def test_the_shape_rule_is_what_forward_gives(example):
+    weighting, shape = example.weighting, example.shape
+    w, y, _ = example.arrays()
+    expected = weighting.contribution_shape(shape)
+    assert jax.eval_shape(weighting.forward, w, y[:1]).shape == (1, *expected)
+    assert example.results.u.shape == (BATCH, *expected)
+    assert all(isinstance(n, int) for n in expected)
 
 
 # ---- forward against numpy
@@ -215,34 +264,27 @@ NUMPY = {
 }
 
 
-@every
-def test_forward_equals_numpy(weighting, shape):
-    w, y, _ = arrays(weighting, shape)
-    plain = NUMPY[weighting.kind](
-        weighting, None if w is None else np.asarray(w), np.asarray(y)
-    )
-    close(quick(weighting.forward)(w, y), jnp.asarray(plain), 1e-12)
+def test_forward_equals_numpy(example):
+    w, y, _ = example.arrays()
+    plain = NUMPY[example.weighting.kind](example.weighting, w, y)
+    close(example.results.u, plain, 1e-12)
 
 
 # ---- laws
 
 
-@every
-def test_bilinearity(weighting, shape):
-    w, y, _ = arrays(weighting, shape)
-    other_w, other_y, _ = arrays(weighting, shape, seed=9)
-    forward = quick(weighting.forward)
-    close(forward(w, 3 * y + other_y), 3 * forward(w, y) + forward(w, other_y), 1e-12)
+def test_bilinearity(example):
+    w, y, _ = example.arrays()
+    other_w, other_y, _ = example.arrays(seed=9)
+    forward, u = example.forward, example.forward(w, y)
+    close(forward(w, 3 * y + other_y), 3 * u + forward(w, other_y), 1e-12)
     if w is not None:
-        sums = 3 * forward(w, y) + forward(other_w, y)
-        close(forward(3 * w + other_w, y), sums, 1e-12)
+        close(forward(3 * w + other_w, y), 3 * u + forward(other_w, y), 1e-12)
 
 
-@every
-def test_adjointness(weighting, shape):
-    w, y, delta = arrays(weighting, shape)
-    u = quick(weighting.forward)(w, y)
-    dw, dy = quick(lambda: gradients(weighting, w, y, delta))()
+def test_adjointness(example):
+    w, y, delta = example.arrays()
+    u, (dw, dy), _ = example.results
     product = inner(u, delta)
     assert inner(y, dy) == pytest.approx(product, rel=1e-11, abs=1e-12)
     if w is not None:
@@ -252,78 +294,79 @@ def test_adjointness(weighting, shape):
 # ---- derivatives
 
 
-def gradients(weighting, w, y, delta):
-    """dL/dW and dL/dY by the record's own rules."""
-    dy = weighting.input_gradient(w, delta, y.shape)
-    dw = None if w is None else weighting.weight_gradient(y, delta, w.shape)
-    return dw, dy
+def test_gradients_equal_autodiff_and_differences(example):
+    w, y, delta = example.arrays()
+    _, found, autodiff = example.results
+    close(found, autodiff)
+    along = jax.tree.map(np.asarray, draw_like((w, y), seed=5))
 
+    def product(at):
+        return np.vdot(example.forward(*at), delta)
 
-@every
-def test_gradients_equal_autodiff_and_differences(weighting, shape):
-    w, y, delta = arrays(weighting, shape)
-    found = quick(lambda: gradients(weighting, w, y, delta))()
-    close(found, quick(lambda: jax.vjp(weighting.forward, w, y)[1](delta))())
-    along = draw_like((w, y), seed=5)
-    product = quick(lambda at: jnp.vdot(weighting.forward(*at), delta))
     slope = difference(product, (w, y), along)
     assert inner(found, along) == pytest.approx(float(slope), rel=1e-10, abs=1e-10)
 
 
-@every
-def test_under_jit_and_vmap(weighting, shape):
-    def everything(w, y, delta):
-        return weighting.forward(w, y), gradients(weighting, w, y, delta)
-
-    members = [arrays(weighting, shape, seed) for seed in (0, 10)]
-    looped = [quick(everything)(*member) for member in members]
-    expected = jax.tree.map(lambda *parts: jnp.stack(parts), *looped)
-    stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *members)
-    close(quick(jax.vmap(everything))(*stacked), expected, 1e-12)
+def stack(*trees: Any) -> Any:
+    return jax.tree.map(lambda *parts: np.stack(parts), *trees)
 
 
-@every
-def test_vmap_of_grad_through_a_network(weighting, shape):
-    exact, plain = (network([weighting], shape, backward=b) for b in WAYS)
-    members = [exact.init(jax.random.key(seed))[0] for seed in (0, 1)]
-    params = jax.tree.map(lambda *parts: jnp.stack(parts), *members)
-    y, target = draw((BATCH, *shape), 1), draw((BATCH, *exact.shapes["h"].output), 2)
-
-    def gradient(net):
-        def loss(params, y):
-            return net.loss(params, {}, {"x": y, "h": target})[0]
-
-        return quick(jax.vmap(jax.grad(loss, (0, 1)), (0, None)))(params, y)
-
-    close(gradient(exact), gradient(plain))
+def test_under_jit_and_vmap(example):
+    members = [example.arrays(seed) for seed in (0, 10)]
+    expected = stack(*(example.program(*member)[:2] for member in members))
+    close(quick(jax.vmap(example.own))(*stack(*members)), expected, 1e-12)
 
 
 WAYS = ("exact", "autodiff")
 
 
-def few_taps():
-    """Second derivatives of large windows take XLA half a minute to compile."""
-    return [
-        pytest.param(weighting, shape, id=f"{weighting} on {shape}")
-        for weighting, shape in EXAMPLES
-        if not isinstance(weighting, w.Conv | w.ConvTranspose | w.DepthwiseConv)
-        or np.prod(weighting.weight_shape(shape)) <= 18
-    ]
+def in_networks():
+    """One of each sort: sizes are varied above, where a program is cheaper.
+
+    Second derivatives of large windows take XLA half a minute to compile.
+    """
+    chosen: dict[tuple[Any, ...], tuple[Any, tuple[int, ...]]] = {}
+    for weighting, shape in EXAMPLES:
+        settings = [getattr(weighting, k, None) for k in ("stride", "groups")]
+        few_taps = np.prod(weighting.weight_shape(shape) or ()) <= 18
+        if few_taps or not hasattr(weighting, "window"):
+            way = getattr(weighting, "transposed", None)
+            sort = weighting.kind, len(shape), way, settings[0] is None, settings[1]
+            chosen.setdefault(sort, (weighting, shape))
+    return [pytest.param(k, s, id=f"{k} on {s}") for k, s in chosen.values()]
 
 
-@pytest.mark.parametrize("weighting, shape", few_taps())
-def test_twice_differentiated(weighting, shape):
-    nets = [network([weighting], shape, backward=b) for b in WAYS]
-    params = draw_like(nets[0].init(jax.random.key(0))[0])
-    batch = {
-        "x": draw((BATCH, *shape), 1),
-        "h": draw((BATCH, *nets[0].shapes["h"].output), 2),
-    }
-    exact, plain = (
-        quick(jax.grad(squared_gradient(net, batch)))((params, {"x": batch["x"]}))
-        for net in nets
-    )
-    close(exact, plain)
+@pytest.mark.parametrize("weighting, shape", in_networks())
+def test_through_a_network_under_vmap_and_twice_differentiated(weighting, shape):
+    exact, plain = (network([weighting], shape, backward=b) for b in WAYS)
+    shapes = jax.eval_shape(exact.init, jax.random.key(0))[0]
+    members = [jax.tree.map(np.asarray, draw_like(shapes, s)) for s in (0, 10)]
+    x = numbers((BATCH, *shape), 1)
+    target = numbers((BATCH, *exact.shapes["h"].output), 2)
+
+    def gradient(net):
+        def loss(params, x):
+            return net.loss(params, {}, {"x": x, "h": target})[0]
+
+        return jax.grad(loss, (0, 1))
+
+    def twice(net, params, x):
+        value = squared_gradient(net, {"x": x, "h": target})
+        return jax.grad(value)((params, {"x": x}))
+
+    @quick
+    def one(params, x):
+        return gradient(plain)(params, x), twice(plain, params, x)
+
+    @quick
+    def both(stacked, params, x):
+        mapped = jax.vmap(gradient(exact), (0, None))(stacked, x)
+        return mapped, twice(exact, params, x)
+
+    mapped, second = both(stack(*members), members[0], x)
+    expected = [one(params, x) for params in members]
+    close(mapped, stack(*(first for first, _ in expected)))
+    close(second, expected[0][1])
 
 
 # ---- initial weights
@@ -344,14 +387,18 @@ FAN_IN = [
 
 @pytest.mark.parametrize("weighting, shape, fan_in", FAN_IN)
 def test_initial_variance(weighting, shape, fan_in):
-    keys = jax.random.split(jax.random.key(0), 400)
-    drawn = jax.vmap(lambda key: weighting.initial(key, shape, 1.5, jnp.float64))(keys)
+    @quick
+    def initial(key):
+        keys = jax.random.split(key, 400)
+        return jax.vmap(lambda k: weighting.initial(k, shape, 1.5, jnp.float64))(keys)
+
+    drawn = np.asarray(initial(jax.random.key(0)))
     assert drawn.shape == (400, *weighting.weight_shape(shape))
     assert drawn.dtype == jnp.float64
     error = 5 / drawn.size**0.5  # five standard errors
     scaled = drawn * fan_in**0.5 / 1.5
-    assert abs(float(jnp.mean(scaled))) < error
-    assert float(jnp.var(scaled)) == pytest.approx(1, abs=2**0.5 * error)
+    assert abs(np.mean(scaled)) < error
+    assert np.var(scaled) == pytest.approx(1, abs=2**0.5 * error)
 
 
 @pytest.mark.parametrize("weighting", [w.Scale(), w.ChannelScale()])
@@ -383,9 +430,16 @@ def test_several_places_are_a_concatenation():
 def test_pairs_of_operations_into_one_capsule():
     """Contributions add up: the gradient of each edge is as if it were alone."""
     kinds = [w.Matmul(4), w.Identity(), w.ChannelScale(), w.Scale()]
-    for pair in itertools.combinations(kinds, 2):
-        nets = [network(list(pair), (4,), backward=b) for b in WAYS]
-        params = draw_like(nets[0].init(jax.random.key(0))[0])
-        batch = {"x": draw((BATCH, 4), 1), "h": draw((BATCH, 4), 2)}
-        gradient = jax.grad(lambda p, net, batch: net.loss(p, {}, batch)[0])
-        close(gradient(params, nets[0], batch), gradient(params, nets[1], batch))
+    batch = {"x": numbers((BATCH, 4), 1), "h": numbers((BATCH, 4), 2)}
+
+    def gradients():
+        for pair in itertools.combinations(kinds, 2):
+            nets = [network(list(pair), (4,), backward=b) for b in WAYS]
+            shapes = jax.eval_shape(nets[0].init, jax.random.key(0))[0]
+            params = draw_like(shapes)
+            yield [
+                jax.grad(lambda p, n=n: n.loss(p, {}, batch)[0])(params) for n in nets
+            ]
+
+    for found, expected in quick(lambda: list(gradients()))():
+        close(found, expected)
