@@ -41,7 +41,7 @@ def draw_like(tree: Any, seed: int = 0) -> Any:
 
 def inner(a: Any, b: Any) -> float:
     """The inner product of two trees of one structure."""
-    return float(sum(jax.tree.leaves(jax.tree.map(jnp.vdot, a, b))))
+    return float(sum(jax.tree.leaves(jax.tree.map(np.vdot, a, b))))
 
 
 def close(found: Any, expected: Any, tolerance: float = 1e-10) -> None:
