@@ -79,7 +79,7 @@ def problem(graph: cj.Graph, rules: Any, seed: int = 0) -> Any:
     net = cj.compile(graph, backward=rules)
     params, state = draw_like(jax.eval_shape(net.init, jax.random.key(0)), seed)
     params = jax.tree.map(lambda x: 0.5 * np.asarray(x), params)
-    batch = {
+    batch: dict[str, Any] = {
         each.name: draw((BATCH, *each.shape), seed + 100 + i)
         for i, each in enumerate(graph.inputs)
     }

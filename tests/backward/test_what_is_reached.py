@@ -19,7 +19,7 @@ def equal_to_oracle(graph: cj.Graph, rules: Any) -> None:
     net = cj.compile(graph, backward=rules)
     params, state = draw_like(jax.eval_shape(net.init, jax.random.key(0)))
     names = [each.name for each in graph.inputs]
-    batch = {x.name: draw((BATCH, *x.shape), 1) for x in graph.inputs}
+    batch: Any = {x.name: draw((BATCH, *x.shape), 1) for x in graph.inputs}
     for name, _ in graph.losses:
         drawn = np.asarray(draw((BATCH, *net.shapes[name].output), 2))
         batch[name] = 1 / (1 + np.exp(-drawn))

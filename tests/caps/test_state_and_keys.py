@@ -44,13 +44,13 @@ def carried(cap: Any, shape: tuple[int, ...]) -> Any:
     return {k: abs(a) + 0.1 if k == "variance" else a for k, a in drawn.items()}
 
 
-def run(cap: Any, u: jax.Array, state: Any, train: bool, key: Any = KEY) -> Any:
+def run(cap: Any, u: Any, state: Any, train: bool, key: Any = KEY) -> Any:
     """Y, the new state and the residual; the key goes to those that draw."""
     own = key if train and cap.draws else None
     return cap.run(u, Context({}, state, own, train))
 
 
-def by_rule(cap: Any, u: jax.Array, dy: jax.Array, state: Any, train: bool) -> Any:
+def by_rule(cap: Any, u: Any, dy: Any, state: Any, train: bool) -> Any:
     """What `run` gives, and dL/dU by the record's rule, of what it says it reads."""
     found = y, _, residual = run(cap, u, state, train)
     read = [a if k in cap.reads else None for k, a in (("U", u), ("Y", y))]
