@@ -166,9 +166,11 @@ def test_ones_own_rule_of_a_wrong_shape(own_kinds):
         ("h", TooNarrow(), "capsule 'h': backward rule too_narrow"),
     ):
         net = cj.compile(graph(), backward={place: rule})
-        params, state = net.init(jax.random.key(0))
+        params, state = jax.eval_shape(net.init, jax.random.key(0))
         with pytest.raises(TypeError) as raised:
-            jax.grad(lambda p, n=net, s=state: n.loss(p, s, batch)[0])(params)
+            jax.eval_shape(
+                jax.grad(lambda *p, n=net: n.loss(*p, batch)[0]), params, state
+            )
         shape = (3, 2) if rule.kind == "too_small" else (3, 1)
         assert str(raised.value) == f"{text} gives shape {shape}; expected (3, 4)"
 

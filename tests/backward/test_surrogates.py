@@ -5,6 +5,7 @@ from typing import Any
 import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from hypothesis import given
 
@@ -76,15 +77,15 @@ def ruled(draw_one: Any, kinked: bool = True) -> Any:
 def problem(graph: cj.Graph, rules: Any, seed: int = 0) -> Any:
     """The network, its parameters and state, inputs and targets."""
     net = cj.compile(graph, backward=rules)
-    params, state = net.init(jax.random.key(seed))
-    params = jax.tree.map(lambda x: 0.5 * x, draw_like(params, seed))
-    batch = {
+    params, state = draw_like(jax.eval_shape(net.init, jax.random.key(0)), seed)
+    params = jax.tree.map(lambda x: 0.5 * np.asarray(x), params)
+    batch: dict[str, Any] = {
         each.name: draw((BATCH, *each.shape), seed + 100 + i)
         for i, each in enumerate(graph.inputs)
     }
     for name, _ in graph.losses:
         shape = (BATCH, *net.shapes[name].output)
-        batch[name] = jax.nn.sigmoid(draw(shape, seed + 200))
+        batch[name] = 1 / (1 + np.exp(-np.asarray(draw(shape, seed + 200))))
     return net, params, state, batch
 
 
@@ -126,7 +127,7 @@ def test_under_vmap_over_members(case):
     graph, rules = case
     net, _, _, batch = problem(graph, rules)
     members = [problem(graph, rules, seed)[1:3] for seed in (1, 2)]
-    stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *members)
+    stacked = jax.tree.map(lambda *parts: np.stack(parts), *members)
 
     @quick
     def mapped_and_looped(stacked, members):

@@ -52,34 +52,43 @@ def test_heads_in_turn_and_at_once(causal, monkeypatch):
 
 
 def test_a_causal_position_sees_nothing_behind_it():
-    cap, u = attention(2, True), draw((1, 3, 6, 4))
-    y = cap.forward(u)
-    changed = u.at[:, :, 4:].set(9.0)
-    np.testing.assert_array_equal(cap.forward(changed)[:, :4], y[:, :4])
-    assert not np.allclose(cap.forward(changed)[:, 4:], y[:, 4:])
-    dy = jnp.zeros_like(y).at[:, 2].set(1.0)
-    np.testing.assert_array_equal(gradient(cap, u, dy)[:, :, 3:], 0)
+    cap, u = attention(2, True), np.asarray(draw((1, 3, 6, 4)))
+    changed, dy = u.copy(), np.zeros((1, 6, 4))
+    changed[:, :, 4:], dy[:, 2] = 9.0, 1.0
+    both = quick(lambda u, dy: (cap.forward(u), gradient(cap, u, dy)))
+    (y, du), (other, _) = both(u, dy), both(changed, dy)
+    np.testing.assert_array_equal(other[:, :4], y[:, :4])
+    assert not np.allclose(other[:, 4:], y[:, 4:])
+    np.testing.assert_array_equal(du[:, :, 3:], 0)
     np.testing.assert_array_equal(y[:, 0], u[:, 2, 0])
 
 
 def test_scores_of_a_thousand():
     """One key wins: its value comes out, and nothing overflows."""
-    u = jnp.zeros((1, 3, 3, 2), jnp.float32).at[:, 0].set(1e3)
-    u = u.at[:, 1, 1].set(1e3).at[:, 2].set(jnp.float32([[1, 2], [3, 4], [5, 6]]))
-    np.testing.assert_array_equal(attention().forward(u)[0], [[3, 4]] * 3)
-    found = gradient(attention(), u, jnp.ones((1, 3, 2), jnp.float32))
+    u = np.zeros((1, 3, 3, 2), np.float32)
+    u[:, 0] = u[:, 1, 1] = 1e3
+    u[:, 2] = [[1, 2], [3, 4], [5, 6]]
+    dy = np.ones((1, 3, 2), np.float32)
+    both = quick(lambda u, dy: (attention().forward(u), gradient(attention(), u, dy)))
+    y, found = both(u, dy)
+    np.testing.assert_array_equal(y[0], [[3, 4]] * 3)
     np.testing.assert_array_equal(found[0, 2], [[0, 0], [3, 3], [0, 0]])
     np.testing.assert_array_equal(found[0, :2], 0)
 
 
 def test_the_softmax_is_taken_in_float32_at_least():
-    u, dy = draw((1, 3, 300, 4)).astype(jnp.bfloat16), draw((1, 300, 4), 1)
-    dy = dy.astype(jnp.bfloat16)
-    found = attention(2).forward(u), gradient(attention(2), u, dy)
+    cap, given = attention(2), (draw((1, 3, 300, 4)), draw((1, 300, 4), 1))
+    given = [np.asarray(a).astype(jnp.bfloat16) for a in given]
+
+    @quick
+    def narrow_and_wide(u, dy):
+        wide = u.astype(jnp.float64), dy.astype(jnp.float64)
+        pairs = (u, dy), wide
+        return [(cap.forward(u), gradient(cap, u, dy)) for u, dy in pairs]
+
+    found, expected = narrow_and_wide(*given)
     assert {a.dtype for a in found} == {jnp.dtype(jnp.bfloat16)}
-    wide = u.astype(jnp.float64), dy.astype(jnp.float64)
-    expected = attention(2).forward(wide[0]), gradient(attention(2), *wide)
-    close(tuple(a.astype(jnp.float64) for a in found), expected, 0.03)
+    close(tuple(np.asarray(a, np.float64) for a in found), expected, 0.03)
 
 
 def test_a_transformer_block():
@@ -95,10 +104,14 @@ def test_a_transformer_block():
     params, state = exact.init(jax.random.key(0))
     batch = {"x": draw((2, 5, 8)), "h": draw((2, 5, 8), 1)}
 
-    def gradients(net):
-        return jax.jit(jax.grad(lambda p: net.loss(p, state, batch)[0]))(params)
+    @quick
+    def gradients(params):
+        nets = exact, plain
+        return [
+            jax.grad(lambda p, n=n: n.loss(p, state, batch)[0])(params) for n in nets
+        ]
 
-    close(gradients(exact), gradients(plain))
+    close(*gradients(params))
     assert exact.parameter_count == 8 * 24 + 24 + 8 * 8 + 8
 
 
@@ -108,22 +121,25 @@ def test_a_transformer_block():
 @pytest.mark.parametrize("slots", [1, 2, 3, 5])
 def test_zeros_among_the_factors(slots):
     """The gradient does not divide by a factor."""
+    dy = np.asarray(draw((1, 4), 1))
+    by_rule = quick(lambda u, dy: gradient(caps.multiply(), u, dy))
     for zeros in range(slots + 1):
-        u = draw((1, slots, 4)).at[0, :zeros, 1:3].set(0.0)
-        dy = draw((1, 4), 1)
-        found = gradient(caps.multiply(), u, dy)
+        u = np.array(draw((1, slots, 4)))
+        u[0, :zeros, 1:3] = 0.0
+        found = np.asarray(by_rule(u, dy))
         for k in range(slots):
-            others = np.delete(np.asarray(u), k, axis=1).prod(1)
+            others = np.delete(u, k, axis=1).prod(1)
             close(found[:, k], dy * others, 1e-14)
 
 
 def test_a_mask_leaves_one_capsule_and_its_gradient():
-    vectors, label = draw((2, 3, 4)), jnp.eye(3)[jnp.asarray([2, 0])]
-    u = jnp.concatenate([vectors, label[..., None]], -1)
-    y = caps.mask().forward(u)
-    np.testing.assert_array_equal(y[0], vectors[0].at[:2].set(0.0))
-    np.testing.assert_array_equal(y[1], vectors[1].at[1:].set(0.0))
-    found = gradient(caps.mask(), u, jnp.ones_like(y))
+    vectors, label = np.asarray(draw((2, 3, 4))), np.eye(3)[[2, 0]]
+    u = np.concatenate([vectors, label[..., None]], -1)
+    cap, ones = caps.mask(), np.ones_like(vectors)
+    both = quick(lambda u, dy: (cap.forward(u), gradient(cap, u, dy)))
+    y, found = jax.tree.map(np.asarray, both(u, ones))
+    np.testing.assert_array_equal(y[0], [[0] * 4, [0] * 4, vectors[0, 2]])
+    np.testing.assert_array_equal(y[1], [vectors[1, 0], [0] * 4, [0] * 4])
     np.testing.assert_array_equal(found[..., :-1], label[..., None] * np.ones(4))
     close(found[..., -1], vectors.sum(-1), 1e-14)
 

@@ -27,9 +27,11 @@ def delta(cap, u, dy):
 
 @every
 def test_of_zeros_nothing_but_zeros_and_a_gradient_that_is_finite(cap):
-    u = jnp.zeros((2, 3, 4))
-    np.testing.assert_array_equal(cap.forward(u), 0)
-    assert np.isfinite(np.asarray(delta(cap, u, jnp.ones_like(u)))).all()
+    u = np.zeros((2, 3, 4))
+    both = quick(lambda u: (cap.forward(u), delta(cap, u, jnp.ones_like(u))))
+    y, found = map(np.asarray, both(u))
+    np.testing.assert_array_equal(y, 0)
+    assert np.isfinite(found).all()
 
 
 @pytest.mark.parametrize("cap", NORMS[:2], ids=str)
@@ -43,26 +45,37 @@ def test_a_constant_is_taken_away_and_gets_no_gradient(cap):
 
 
 def test_group_norm_between_layer_and_instance_norm():
-    u = draw((2, 3, 5, 4))
-    rows = u.reshape(2, -1)
-    close(caps.group_norm(1).forward(u).reshape(2, -1), caps.layer_norm().forward(rows))
-    each = jnp.moveaxis(u, -1, 1).reshape(2, 4, -1)
-    instances = caps.layer_norm().forward(each).reshape(2, 4, 3, 5)
-    close(caps.group_norm(4).forward(u), jnp.moveaxis(instances, 1, -1))
+    u = np.asarray(draw((2, 3, 5, 4)))
+    each = np.moveaxis(u, -1, 1).reshape(2, 4, -1)
+
+    @quick
+    def everything(u, rows, each):
+        groups = [caps.group_norm(count).forward(u) for count in (1, 4)]
+        return *groups, *[caps.layer_norm().forward(a) for a in (rows, each)]
+
+    found = everything(u, u.reshape(2, -1), each)
+    one, four, row, instances = map(np.asarray, found)
+    close(one.reshape(2, -1), row)
+    close(four, np.moveaxis(instances.reshape(2, 4, 3, 5), 1, -1))
 
 
 @every
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
-def test_means_are_taken_in_float32_at_least(cap, dtype):
+def test_means_are_taken_in_float32_at_least(cap):
     """1,000 squares of 300 overflow a half, and lose their digits in bfloat16."""
-    u = (300 + draw((1, 1000))).astype(dtype)
-    dy = draw((1, 1000), 1).astype(dtype)
-    found = cap.forward(u), delta(cap, u, dy)
-    assert {a.dtype for a in found} == {jnp.dtype(dtype)}
-    exact = [a.astype(jnp.float64) for a in (u, dy)]
-    expected = cap.forward(exact[0]), delta(cap, *exact)
-    tolerance = 4 * float(jnp.finfo(dtype).eps) if dtype != jnp.float32 else 1e-3
-    close(tuple(a.astype(jnp.float64) for a in found), expected, tolerance)
+    narrow = jnp.bfloat16, jnp.float16, jnp.float32
+    u, dy = 300 + np.asarray(draw((1, 1000))), np.asarray(draw((1, 1000), 1))
+    given = [(u.astype(dtype), dy.astype(dtype)) for dtype in narrow]
+
+    @quick
+    def narrow_and_wide(given):
+        wide = jax.tree.map(lambda a: a.astype(jnp.float64), given)
+        pairs = zip(given, wide, strict=True)
+        return [[(cap.forward(u), delta(cap, u, dy)) for u, dy in p] for p in pairs]
+
+    for dtype, (found, exact) in zip(narrow, narrow_and_wide(given), strict=True):
+        assert {a.dtype for a in found} == {jnp.dtype(dtype)}
+        tolerance = 4 * float(jnp.finfo(dtype).eps) if dtype != jnp.float32 else 1e-3
+        close(tuple(np.asarray(a, np.float64) for a in found), exact, tolerance)
 
 
 def test_local_response_norm_as_alexnet_has_it():
@@ -156,9 +169,11 @@ def test_windows_of_every_kind():
 
 def test_one_window_is_global_pooling_and_a_window_each_is_the_identity():
     u = draw((2, 3, 4, 5))
-    pooled = caps.adaptive_avg_pool((1, 1)).forward(u)[:, 0, 0]
-    close(pooled, caps.global_avg_pool().forward(u), 1e-14)
-    np.testing.assert_array_equal(caps.adaptive_avg_pool((3, 4)).forward(u), u)
+    pools = [caps.adaptive_avg_pool(windows) for windows in ((1, 1), (3, 4))]
+    pools.append(caps.global_avg_pool())
+    one, each, everywhere = quick(lambda u: [pool.forward(u) for pool in pools])(u)
+    close(np.asarray(one)[:, 0, 0], everywhere, 1e-14)
+    np.testing.assert_array_equal(each, u)
 
 
 def test_nothing_of_the_size_of_the_tensor_is_made_before_it_runs():

@@ -71,7 +71,7 @@ def nets() -> tuple[cj.Network, cj.Network]:
 
 def test_gradients_equal_autodiff():
     exact, plain = nets()
-    params, state = exact.init(jax.random.key(0))
+    params, state = quick(exact.init)(jax.random.key(0))
     assert jax.tree.map(jnp.shape, params["alone"]) == {"cap": {"slope": (4,)}}
     assert exact.parameter_count == 6 * 4 + 6 + 6 + 4 + 6 + 4 + 1
     np.testing.assert_array_equal(params["h"]["cap"]["slope"], 0.25)

@@ -8,6 +8,7 @@ from jax import lax
 
 from capsjax import algorithms
 from capsjax.caps import pooling_algorithms as kernels
+from tests.helpers_capsjax import quick
 
 # (spatial sizes, window, stride, padding)
 GEOMETRIES = [
@@ -55,11 +56,11 @@ def example(spatial, dtype=np.float64, batch=2):
     """Small whole numbers, many of them zero: most windows have ties."""
     random = np.random.default_rng(0)
     u = random.integers(-3, 3, (batch, *spatial, 3)).clip(0)
-    return jnp.asarray(u, dtype)
+    return u.astype(dtype)
 
 
 def like(y, seed=1):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=y.shape), y.dtype)
+    return np.random.default_rng(seed).normal(size=y.shape).astype(y.dtype)
 
 
 def close(a, b):
@@ -75,47 +76,44 @@ def cases():
     return rows + [("gpu", *geometry, np.float64) for geometry in GEOMETRIES[2::3]]
 
 
+def both_max(geometry, u, dy):
+    """Ours: Y, dL/dU, dL/dU by autodiff, dY along that; and JAX's Y and dL/dU."""
+    plain = jax.vjp(lambda u: plain_max(u, *geometry), u)
+    y = kernels.max_pool(u, *geometry)
+    du = kernels.max_pool_gradient(u, y, dy, *geometry)
+    own = jax.vjp(lambda u: kernels.max_pool(u, *geometry), u)[1](dy)[0]
+    push = jax.jvp(lambda u: kernels.max_pool(u, *geometry), (u,), (du,))[1]
+    return (y, du, own, push), (plain[0], plain[1](dy)[0])
+
+
+def both_average(geometry, u, dy):
+    """Ours: Y, dL/dU, dL/dU by autodiff; and JAX's Y and dL/dU."""
+    plain = jax.vjp(lambda u: plain_average(u, *geometry), u)
+    own = jax.vjp(lambda u: kernels.average_pool(u, *geometry), u)
+    du = kernels.average_pool_gradient(dy, u.shape, *geometry)
+    return (own[0], du, own[1](dy)[0]), (plain[0], plain[1](dy)[0])
+
+
 @pytest.mark.parametrize(
     "platform, spatial, window, stride, padding, dtype", cases(), indirect=["platform"]
 )
-def test_max_equals_jax_with_ties(platform, spatial, window, stride, padding, dtype):
+def test_both_equal_jax_with_ties(platform, spatial, window, stride, padding, dtype):
     geometry = window, stride, padding
     u = example(spatial, dtype)
     dy = like(jax.eval_shape(lambda u: plain_max(u, *geometry), u))
 
-    @jax.jit
+    @quick
     def both(u, dy):
-        plain = jax.vjp(lambda u: plain_max(u, *geometry), u)
-        y = kernels.max_pool(u, *geometry)
-        du = kernels.max_pool_gradient(u, y, dy, *geometry)
-        own = jax.vjp(lambda u: kernels.max_pool(u, *geometry), u)[1](dy)[0]
-        push = jax.jvp(lambda u: kernels.max_pool(u, *geometry), (u,), (du,))[1]
-        return (y, du, own, push), (plain[0], plain[1](dy)[0])
+        return both_max(geometry, u, dy), both_average(geometry, u, dy)
 
-    (y, du, own, push), (plain_y, plain_du) = both(u, dy)
+    of_max, of_average = jax.tree.map(np.asarray, both(u, dy))
+    (y, du, own, push), (plain_y, plain_du) = of_max
     np.testing.assert_array_equal(y, plain_y)
     close(du, plain_du)
     close(own, plain_du)
     if platform == "cpu":  # JAX's two modes choose different elements of a tie
-        close(jnp.vdot(push, dy), jnp.vdot(du, plain_du))
-
-
-@pytest.mark.parametrize(
-    "platform, spatial, window, stride, padding, dtype", cases(), indirect=["platform"]
-)
-def test_average_equals_jax(platform, spatial, window, stride, padding, dtype):
-    geometry = window, stride, padding
-    u = example(spatial, dtype)
-    dy = like(jax.eval_shape(lambda u: plain_average(u, *geometry), u))
-
-    @jax.jit
-    def both(u, dy):
-        plain = jax.vjp(lambda u: plain_average(u, *geometry), u)
-        own = jax.vjp(lambda u: kernels.average_pool(u, *geometry), u)
-        du = kernels.average_pool_gradient(dy, u.shape, *geometry)
-        return (own[0], du, own[1](dy)[0]), (plain[0], plain[1](dy)[0])
-
-    (y, du, own), (plain_y, plain_du) = both(u, dy)
+        close(np.vdot(push, dy), np.vdot(du, plain_du))
+    (y, du, own), (plain_y, plain_du) = of_average
     close(y, plain_y)
     close(du, plain_du)
     close(own, plain_du)
@@ -132,31 +130,36 @@ def average_product(u, v, geometry):
     return kernels.average_pool_gradient(jnp.sin(y) * v, u.shape, *geometry)
 
 
+PRODUCTS = {
+    "max": (max_product, plain_max),
+    "average": (average_product, plain_average),
+}
+
+
 @pytest.mark.parametrize("spatial, window, stride, padding", GEOMETRIES[3:9])
-@pytest.mark.parametrize(
-    "ours, plain", [(max_product, plain_max), (average_product, plain_average)]
-)
-def test_twice_differentiable(spatial, window, stride, padding, ours, plain):
+def test_mapped_and_twice_differentiable(spatial, window, stride, padding):
     geometry = window, stride, padding
-    u = example(spatial)
-    v = like(plain(u, *geometry))
+    us = np.stack([example(spatial), example(spatial)[::-1]])
+    y = jax.eval_shape(lambda u: plain_max(u, *geometry), us[0])
+    vs = np.stack([like(y, seed) for seed in (1, 2)])
+    weight = like(us[0], seed=2)
 
-    def reference(u):
-        return jax.grad(lambda u: -jnp.sum(jnp.cos(plain(u, *geometry)) * v))(u)
+    def found(us, vs, ours, plain):
+        def reference(u):
+            return jax.grad(lambda u: -jnp.sum(jnp.cos(plain(u, *geometry)) * vs[0]))(u)
 
-    weight = like(u, seed=2)
-    second = jax.jit(jax.grad(lambda u: jnp.vdot(ours(u, v, geometry), weight)))
-    expected = jax.jit(jax.grad(lambda u: jnp.vdot(reference(u), weight)))
-    close(second(u), expected(u))
+        def single(u, v):
+            return ours(u, v, geometry)
 
+        second = jax.grad(lambda u: jnp.vdot(single(u, vs[0]), weight))(us[0])
+        expected = jax.grad(lambda u: jnp.vdot(reference(u), weight))(us[0])
+        looped = [single(u, v) for u, v in zip(us, vs, strict=True)]
+        return second, expected, jax.vmap(single)(us, vs), looped
 
-@pytest.mark.parametrize("spatial, window, stride, padding", GEOMETRIES[5:9])
-@pytest.mark.parametrize("ours", [max_product, average_product])
-def test_vmap(spatial, window, stride, padding, ours):
-    geometry = window, stride, padding
-    us = jnp.stack([example(spatial), example(spatial)[::-1]])
-    vs = jnp.stack([like(plain_max(u, *geometry), seed) for seed, u in enumerate(us)])
-    single = jax.jit(lambda u, v: ours(u, v, geometry))
-    mapped = jax.jit(jax.vmap(single))(us, vs)
-    looped = [single(u, v) for u, v in zip(us, vs, strict=True)]
-    close(mapped, jnp.stack(looped))
+    @quick
+    def both(us, vs):
+        return {name: found(us, vs, *each) for name, each in PRODUCTS.items()}
+
+    for second, expected, mapped, looped in both(us, vs).values():
+        close(second, expected)
+        close(mapped, np.stack(looped))

@@ -1,12 +1,12 @@
 """Routing by agreement: gradients against differences of a numpy transcription."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import capsjax as cj
 from tests.caps.test_every_cap import _route as route_in_numpy
+from tests.helpers_capsjax import quick
 
 STEP = 1e-5
 
@@ -27,7 +27,8 @@ def test_the_gradient_by_the_votes(iterations, shape):
     random = np.random.default_rng(iterations)
     cap = cj.caps.route(iterations)
     votes, dy = random.normal(size=(2, *shape)), random.normal(size=(2, *shape[1:]))
-    found = cap.backward(jnp.asarray(votes), None, jnp.asarray(dy), (2, *shape))
+    by_rule = quick(lambda votes, dy: cap.backward(votes, None, dy, (2, *shape)))
+    found = by_rule(votes, dy)
     expected = differences(lambda u: np.sum(route_in_numpy(cap, u) * dy), votes)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
 
@@ -54,9 +55,7 @@ def test_the_gradients_of_a_small_capsnet():
         given = net.from_named({"upper": {"W": {"lower": w}}})
         return net.loss(given, state, {"lower": x, "digit": t})[0]
 
-    loss, found = jax.value_and_grad(in_capsules, (0, 1))(
-        jnp.asarray(w), jnp.asarray(x)
-    )
+    loss, found = quick(jax.value_and_grad(in_capsules, (0, 1)))(w, x)
     np.testing.assert_allclose(loss, in_numpy(w, x), rtol=1e-12)
     by_w = differences(lambda w: in_numpy(w, x), w)
     by_x = differences(lambda x: in_numpy(w, x), x)

@@ -14,13 +14,11 @@ from capsjax.graph import ShapeError
 from capsjax.weightings import Identity
 from tests.helpers_capsjax import (
     close,
-    difference,
     draw,
     draw_like,
     inner,
     network,
     quick,
-    squared_gradient,
 )
 
 EXAMPLES = [
@@ -46,20 +44,20 @@ def carried(cap: Any, shape: tuple[int, ...]) -> Any:
     return {k: abs(a) + 0.1 if k == "variance" else a for k, a in drawn.items()}
 
 
-def run(cap: Any, u: jax.Array, state: Any, train: bool, key: Any = KEY) -> Any:
+def run(cap: Any, u: Any, state: Any, train: bool, key: Any = KEY) -> Any:
     """Y, the new state and the residual; the key goes to those that draw."""
     own = key if train and cap.draws else None
     return cap.run(u, Context({}, state, own, train))
 
 
-def delta(cap: Any, u: jax.Array, dy: jax.Array, state: Any, train: bool, key=KEY):
-    """dL/dU by the record's rule, given only what it says it reads."""
-    y, _, residual = run(cap, u, state, train, key)
+def by_rule(cap: Any, u: Any, dy: Any, state: Any, train: bool) -> Any:
+    """What `run` gives, and dL/dU by the record's rule, of what it says it reads."""
+    found = y, _, residual = run(cap, u, state, train)
     read = [a if k in cap.reads else None for k, a in (("U", u), ("Y", y))]
     given = Context({}, state, None, train)
     du, own = cap.run_backward(residual, *read, dy, u.shape, given)
     assert own == {}
-    return du
+    return *found, du
 
 
 @every
@@ -90,80 +88,80 @@ def _standardized(cap, u, state, train):
     return y, new
 
 
-@every
-@pytest.mark.parametrize("train", [True, False])
-def test_values_equal_numpy(cap, shape, train):
-    u, state = draw((BATCH, *shape)), carried(cap, shape)
-
-    @quick
-    def drawn(u, state):
-        return run(cap, u, state, train), jax.random.normal(KEY, u.shape, u.dtype)
-
-    (y, new, residual), noise = drawn(u, state)
-    expected = np.asarray(u)
+def _expected(cap, u, state, train, residual, noise):
+    """Y and the new state; what is dropped is taken from the residual."""
     if cap.kind == "standardize":
-        arrays = jax.tree.map(np.asarray, state)
-        expected, expected_state = _standardized(cap, expected, arrays, train)
-        close(new, jax.tree.map(jnp.asarray, expected_state), 1e-13)
-    elif train and cap.kind == "noise":
-        expected = expected + cap.deviation * np.asarray(noise)
-    elif train:
-        expected = expected * np.asarray(residual) / (1 - cap.rate)
-    close(y, jnp.asarray(expected), 1e-13)
+        return _standardized(cap, u, state, train)
+    if not train:
+        return u, state
+    if cap.kind == "noise":
+        return u + cap.deviation * noise, state
+    return u * residual / (1 - cap.rate), state
 
 
-# ---- derivatives
+STEP, STEPS = 1e-3, np.array([1, -1, 2, -2])
 
 
 @every
-def test_backward_equals_autodiff_and_differences(cap, shape):
-    u, dy, state = draw((BATCH, *shape)), draw((BATCH, *shape), 3), carried(cap, shape)
-    along = draw((BATCH, *shape), 4)
+def test_values_and_gradients(cap, shape):
+    """In one program: against numpy, autodiff, and differences."""
+    u, dy, along = (np.asarray(draw((BATCH, *shape), seed)) for seed in (0, 3, 4))
+    state = carried(cap, shape)
 
     @quick
-    def both(u):
+    def everything(u, state):
         found = []
+        steps = STEP * STEPS.reshape(-1, *[1] * u.ndim)
         for train in (True, False):
-            _, pull = jax.vjp(lambda u, t=train: run(cap, u, state, t)[0], u)
-            slope = difference(
-                lambda u, t=train: jnp.vdot(run(cap, u, state, t)[0], dy), u, along
-            )
-            found.append((delta(cap, u, dy, state, train), pull(dy)[0], slope))
-        return found
 
-    for found, expected, slope in both(u):
-        close(found, expected)
-        assert inner(found, along) == pytest.approx(float(slope), rel=1e-8, abs=1e-8)
+            def forward(u, train=train):
+                return run(cap, u, state, train)[0]
+
+            auto = jax.vjp(forward, u)[1](dy)[0]
+            moved = jax.vmap(forward)(u + steps * along)
+            found.append((by_rule(cap, u, dy, state, train), auto, moved))
+        return found, jax.random.normal(KEY, u.shape, u.dtype)
+
+    both, noise = jax.tree.map(np.asarray, everything(u, state))
+    state = jax.tree.map(np.asarray, state)
+    for train, (found, auto, moved) in zip((True, False), both, strict=True):
+        y, new, residual, du = found
+        expected = _expected(cap, u, state, train, residual, noise)
+        close((y, new), expected, 1e-13)
+        close(du, auto)
+        right, left, far_right, far_left = moved
+        slope = (8 * (right - left) - (far_right - far_left)) / (12 * STEP)
+        product = inner(slope, dy)
+        assert inner(du, along) == pytest.approx(product, rel=1e-8, abs=1e-8)
 
 
 @every
-def test_through_a_network_also_mapped_and_twice(cap, shape):
-    """Gradients over members, and second derivatives, against JAX's own."""
+def test_through_a_network_mapped_and_twice(cap, shape):
+    """Gradients over members, and those of their squares, against JAX's own."""
     target, x = draw((BATCH, *shape), 2), draw((BATCH, *shape), 1)
     biases = {"h": {"B": draw((2, *shape))}}
     state = {"h": carried(cap, shape)} if cap.state_shapes(shape) else {}
 
-    def found(backward):
+    def found(backward, biases, x, keys):
         net = network([Identity()], shape, cap=cap, bias="full", backward=backward)
-        batch = {"x": x, "h": target}
 
         def loss(params, x, key):
-            value, (outputs, new) = net.loss(params, state, batch | {"x": x}, key=key)
-            return value, (outputs, new)
+            return net.loss(params, state, {"x": x, "h": target}, key=key)
 
-        def everything(params, x, key):
+        def squares(params, x, key):
             gradient = jax.value_and_grad(loss, (0, 1), has_aux=True)
-            return gradient(params, x, key)
+            found = gradient(params, x, key)
+            slopes = jax.tree.leaves(found[1])
+            return sum(jnp.vdot(a, a) for a in slopes) / 2, found
 
-        def twice(params, x):
-            return squared_gradient(net, batch, state, KEY)((params, {"x": x}))
+        twice = jax.grad(squares, (0, 1), has_aux=True)
+        return jax.vmap(twice, (0, None, 0))(biases, x, keys)
 
-        return (
-            jax.vmap(everything, (0, None, 0))(biases, x, jax.random.split(KEY)),
-            jax.grad(twice, (0, 1))(jax.tree.map(lambda a: a[0], biases), x),
-        )
+    @quick
+    def both(*given):
+        return found("exact", *given), found("autodiff", *given)
 
-    exact, plain = quick(lambda: (found("exact"), found("autodiff")))()
+    exact, plain = both(biases, x, jax.random.split(KEY))
     close(exact, plain)
 
 
@@ -179,20 +177,21 @@ def test_running_statistics_over_three_steps(unbiased):
         "mean": [0, 0],
         "variance": [1, 1],
     }
+    trained = quick(lambda u, state: run(cap, u, state, True)[1])
     for step in range(3):
-        u = 3 + 2 * draw((5, 2), step)
-        _, state, _ = run(cap, u, state, True)
-        numbers = np.asarray(u)
+        numbers = 3 + 2 * np.asarray(draw((5, 2), step))
+        state = trained(numbers, state)
         mean = momentum * mean + (1 - momentum) * numbers.mean(0)
         each = ((numbers - numbers.mean(0)) ** 2).sum(0) / (4 if unbiased else 5)
         variance = momentum * variance + (1 - momentum) * each
-    close(state, {"mean": jnp.asarray(mean), "variance": jnp.asarray(variance)}, 1e-14)
+    close(state, {"mean": mean, "variance": variance}, 1e-14)
 
 
 def test_a_batch_is_standardized_whatever_its_mean_and_spread():
-    u = 1e3 + 5 * draw((8, 6, 2))
+    u = 1e3 + 5 * np.asarray(draw((8, 6, 2)))
     cap = caps.standardize(epsilon=1e-9)
-    y, _, _ = run(cap, u, carried(cap, (2,)), True)
+    state = carried(cap, (2,))
+    y = np.asarray(quick(lambda u: run(cap, u, state, True)[0])(u))
     np.testing.assert_allclose(y.mean((0, 1)), 0, atol=1e-12)
     np.testing.assert_allclose(y.std((0, 1)), 1, rtol=1e-9)
 
@@ -201,32 +200,37 @@ def test_a_batch_is_standardized_whatever_its_mean_and_spread():
 @pytest.mark.parametrize("shape", [(1, 3), (4, 3)])
 def test_constant_channels_and_a_batch_of_one(shape, dtype):
     """Nothing is divided by zero: Y is 0, no gradient passes, the variance is 0."""
-    cap, u = caps.standardize(0.5), jnp.full(shape, 2.0, dtype)
+    cap, u = caps.standardize(0.5), np.full(shape, 2.0, dtype)
     state = cap.initial_state((3,), dtype)
-    y, new, _ = run(cap, u, state, True)
+    everything = quick(lambda u: by_rule(cap, u, jnp.ones_like(u), state, True))
+    y, new, _, found = everything(u)
     np.testing.assert_array_equal(y, 0)
     np.testing.assert_array_equal(new["mean"], 1)
     np.testing.assert_array_equal(new["variance"], 0.5)
-    found = delta(cap, u, jnp.ones_like(u), state, True)
     np.testing.assert_allclose(found, 0, atol=1e-12)
 
 
 def test_statistics_of_nothing_are_the_identity_but_for_epsilon():
     """Initial statistics, mean 0 and variance 1, leave U as it is."""
-    cap, u = caps.standardize(epsilon=1e-5), draw((3, 4))
-    y, _, _ = run(cap, u, cap.initial_state((4,), jnp.float64), False)
-    close(y, u / jnp.sqrt(1 + 1e-5), 1e-14)
+    cap, u = caps.standardize(epsilon=1e-5), np.asarray(draw((3, 4)))
+    state = cap.initial_state((4,), jnp.float64)
+    y = quick(lambda u: run(cap, u, state, False)[0])(u)
+    close(y, u / np.sqrt(1 + 1e-5), 1e-14)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_statistics_stay_wide_where_u_is_narrow(dtype):
     """300^2 overflows a half; running statistics keep their own type."""
-    cap, u = caps.standardize(), (300 + draw((64, 2))).astype(dtype)
+    cap, u = caps.standardize(), (300 + np.asarray(draw((64, 2)))).astype(dtype)
     state = cap.initial_state((2,), jnp.float32)
-    y, new, _ = run(cap, u, state, True)
+
+    @quick
+    def both(u):
+        return [run(cap, a, state, True)[:2] for a in (u, u.astype(jnp.float64))]
+
+    (y, new), (exact, exact_state) = both(u)
     assert y.dtype == dtype and {str(a.dtype) for a in new.values()} == {"float32"}
-    exact, exact_state, _ = run(cap, u.astype(jnp.float64), state, True)
-    close(y.astype(jnp.float64), exact, 4 * float(jnp.finfo(dtype).eps))
+    close(np.asarray(y, np.float64), exact, 4 * float(jnp.finfo(dtype).eps))
     close(new, exact_state, 1e-5)
 
 
@@ -239,7 +243,8 @@ DROPS = [caps.dropout(0.3), caps.spatial_dropout(0.3), caps.drop_path(0.3)]
 @pytest.mark.parametrize("cap", DROPS, ids=str)
 def test_what_is_dropped_together(cap):
     shape = (100, 3, 2, 4)
-    y, _, mask = quick(lambda: run(cap, jnp.ones(shape), {}, True))()
+    found = quick(lambda: run(cap, jnp.ones(shape), {}, True))()
+    y, _, mask = jax.tree.map(np.asarray, found)
     assert set(np.unique(y)) == {0.0, 1 / 0.7}
     shapes = {
         "dropout": shape,
@@ -266,20 +271,20 @@ def test_a_mask_belongs_to_its_key(cap):
 @pytest.mark.parametrize("cap", [*DROPS, caps.noise(0.5)], ids=str)
 def test_the_mean_is_kept_and_the_error_takes_the_same_way(cap):
     """The mean of Y over many keys is U; delta is of dY what Y is of U."""
-    u, dy = draw((2, 3, 2)), draw((2, 3, 2), 1)
+    u, dy = (np.asarray(draw((2, 3, 2), seed)) for seed in (0, 1))
 
     @quick
     def many(key):
         keys = jax.random.split(key, 4000)
         y = jax.vmap(lambda key: run(cap, u, {}, True, key)[0])(keys)
         ones = run(cap, jnp.ones_like(u), {}, True)[0]
-        return y, ones, delta(cap, u, dy, {}, True)
+        return y, ones, by_rule(cap, u, dy, {}, True)[-1]
 
     y, ones, found = map(np.asarray, many(KEY))
     far = 5 * y.std(0) / np.sqrt(len(y))
-    assert (abs(y.mean(0) - np.asarray(u)) <= far).all()
+    assert (abs(y.mean(0) - u) <= far).all()
     expected = dy if cap.kind == "noise" else dy * ones
-    close(found, np.asarray(expected), 1e-14)
+    close(found, expected, 1e-14)
 
 
 @pytest.mark.parametrize("kind", ["dropout", "spatial_dropout", "drop_path", "noise"])
@@ -291,14 +296,13 @@ def test_nothing_drawn_at_rate_zero_nor_in_inference(kind):
 
 def test_what_is_not_finite_is_dropped_like_any_number():
     """A zero of the mask is a zero, whatever stood there."""
-    u = jnp.full((100,), jnp.inf)
-    dy = jnp.full((100,), jnp.nan)
+    u, dy = np.full((100,), np.inf), np.full((100,), np.nan)
 
     @quick
     def both():
-        return run(caps.dropout(), u, {}, True), delta(caps.dropout(), u, dy, {}, True)
+        return by_rule(caps.dropout(), u, dy, {}, True)
 
-    (y, _, mask), found = jax.tree.map(np.asarray, both())
+    y, _, mask, found = jax.tree.map(np.asarray, both())
     assert (y[~mask] == 0).all() and np.isinf(y[mask]).all()
     np.testing.assert_array_equal(np.isnan(found), mask)
 
