@@ -12,10 +12,13 @@ from capsjax.graph.kinds import BACKWARDS, CAPS, LOSSES, WEIGHTINGS
 os.environ["CAPSJAX_CACHE"] = "off"  # also of the processes that tests start
 
 # Programs run for milliseconds here, so they are compiled fast, not well: without
-# LLVM's dear passes. Sweeps and fits then take two thirds of the processors' time.
+# LLVM's dear passes, without the emitters of fusions by MLIR, which take twice as long
+# to compile as those they replaced, and in one piece.
 QUICK = (
     "--xla_backend_optimization_level=0",
     "--xla_llvm_disable_expensive_passes=true",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
 )
 os.environ["XLA_FLAGS"] = " ".join([*QUICK, os.environ.get("XLA_FLAGS", "")])
 
