@@ -38,8 +38,9 @@ def gradients(params, step):
     return jax.tree.map(lambda x: 0.3 * x + 0.1 * jnp.cos((step + 1) * x), params)
 
 
-def moved(made, params, state, step):
+def moved(made, learned, step):
     """Parameters and the optimizer's state after one more step."""
+    params, state = learned
     updates, state = made.update(gradients(params, step), state, params)
     return optax.apply_updates(params, updates), state
 
@@ -47,11 +48,10 @@ def moved(made, params, state, step):
 def trained(optimizer, settings, steps=2):
     """Parameters and the optimizer's state after a few steps."""
     made = optimizer(settings)
-    params = initial()
-    state = made.init(params)
+    learned = initial(), made.init(initial())
     for step in range(steps):
-        params, state = moved(made, params, state, step)
-    return params, state
+        learned = moved(made, learned, step)
+    return learned
 
 
 def alike(optimizer: Any, settings: Any, made: Any, steps: int = 2) -> None:
@@ -62,8 +62,8 @@ def alike(optimizer: Any, settings: Any, made: Any, steps: int = 2) -> None:
         return (params, optimizer(settings).init(params)), (params, made.init(params))
 
     def both(settings, ours, theirs, step):
-        ours = moved(optimizer(settings), *ours, step)
-        return ours, moved(made, *theirs, step)
+        ours = moved(optimizer(settings), ours, step)
+        return ours, moved(made, theirs, step)
 
     both, (found, expected) = quick(both), quick(begun)(settings)
     for step in range(steps):
