@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,27 +36,48 @@ RESULTS = {
 }
 
 
+def call(*arguments: str):
+    return CliRunner().invoke(app, arguments, prog_name="capsjax")
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Runs a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-
-    def call(*arguments: str):
-        return CliRunner().invoke(app, arguments, prog_name="capsjax")
-
     return call
 
 
-@pytest.fixture
-def document(tmp_path):
+def save_document(folder):
     """A small network for the digits, as a document."""
     image = cj.input("image", (8, 8, 1))
     flat = cj.capsule("flat", cj.reshape(image, (-1,)), bias=None)
     digit = cj.capsule("digit", cj.matmul(flat, 10), cap="softmax")
     graph = cj.graph(digit, name="linear", losses={"digit": "cross_entropy"})
-    cj.save(graph, tmp_path / "linear.json")
+    cj.save(graph, folder / "linear.json")
     return "linear.json"
+
+
+@pytest.fixture
+def document(tmp_path):
+    return save_document(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory):
+    """A folder with a run of it, and what its command has said."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("COLUMNS", "100")
+        arguments = ("--epochs", "3", "--out", "deep/er/first")
+        return folder, call("train", save_document(folder), *arguments)
+
+
+@pytest.fixture
+def trained(training, tmp_path):
+    """A copy of that run."""
+    shutil.copytree(training[0] / "deep/er/first", tmp_path / "first")
 
 
 def test_help_names_commands_and_networks(run):
@@ -73,8 +95,9 @@ def test_help_of_a_command_has_an_example(run, command):
     assert f"capsjax {command} " in result.output.split("Example")[1]
 
 
-def test_train_saves_a_run_folder(run, document):
-    result = run("train", document, "--epochs", "3", "--out", "deep/er/first")
+def test_train_saves_a_run_folder(training, monkeypatch):
+    folder, result = training
+    monkeypatch.chdir(folder)
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith(
         "Train linear (2 capsules, 650 parameters) on digits: 1,442 examples to learn "
@@ -83,7 +106,7 @@ def test_train_saves_a_run_folder(run, document):
     )
     assert "Results in deep/er/first:\n  checkpoints " in result.stdout
     assert set(os.listdir("deep/er/first")) == RESULTS
-    assert cj.load("deep/er/first/graph.json") == cj.load(document)
+    assert cj.load("deep/er/first/graph.json") == cj.load("linear.json")
     history = pd.read_csv("deep/er/first/history.csv")
     assert list(history["epoch"]) == [1, 2, 3]
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
@@ -124,15 +147,13 @@ def test_train_keeps_its_programs_and_finds_them_again(run, document, monkeypatc
     assert first == second
 
 
-def test_a_run_trained_can_be_shown(run, document):
-    assert run("train", document, "--epochs", "1", "--out", "first").exit_code == 0
+def test_a_run_trained_can_be_shown(run, trained):
     result = run("show", "first/graph.json")
     assert result.exit_code == 0 and "linear: 650 parameters" in result.output
 
 
 @pytest.mark.parametrize("size", [(), ("--batch-size", "3")], ids=["any", "three"])
-def test_a_run_trained_can_be_exported(run, document, size):
-    assert run("train", document, "--epochs", "1", "--out", "first").exit_code == 0
+def test_a_run_trained_can_be_exported(run, document, trained, size):
     given = "first/parameters.safetensors"
     result = run("export", "first/graph.json", "--parameters", given, *size)
     assert result.exit_code == 0, result.output
@@ -311,8 +332,8 @@ SCRIPT = [sys.executable, "-c", "from capsjax.cli import main; main()"]
 HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 
 
-def test_interrupted_training_exits_with_130(tmp_path):
-    arguments = ["train", "capsnet-digits", "--epochs", "100000", "--trace", "1"]
+def test_interrupted_training_exits_with_130(tmp_path, document):
+    arguments = ["train", document, "--epochs", "100000", "--trace", "1"]
     python, option, code = SCRIPT
     process = subprocess.Popen(
         [python, option, HEARING + code, *arguments],
@@ -321,7 +342,7 @@ def test_interrupted_training_exits_with_130(tmp_path):
         stderr=subprocess.PIPE,
     )
     assert process.stdout is not None
-    assert b"Train capsnet-digits" in process.stdout.readline()
+    assert b"Train linear" in process.stdout.readline()
     assert process.stderr is not None
     while process.stderr.read(1) != b"l":  # "epoch 1, loss ...": steps are running
         pass

@@ -71,7 +71,7 @@ def fails(*arguments):
 
 
 @pytest.mark.parametrize("command", NEW)
-def test_help_has_an_example(here, command):
+def test_help_has_an_example(command):
     result = call(command, "--help")
     assert result.exit_code == 0
     assert f"capsjax {command}" in result.output.split("Example")[1]

@@ -54,16 +54,21 @@ def carry_of(
 ) -> dict[str, Any]:
     """A carry with numbers that no initial one has, in every array."""
     optimizer = optax.adam(1e-3) if optimizer is None else optimizer
-    params, state = net.init(jax.random.key(seed))
-    carry = {
-        "params": params,
-        "state": state,
-        "optimizer": optimizer.init(params),
-        "key": jax.random.key_data(jax.random.key(seed)),
-        "sums": {"loss": jnp.float32(0), "accuracy": jnp.zeros(())},
-        **more,
-    }
+
+    def initial(key):
+        params, state = net.init(key)
+        return {
+            "params": params,
+            "state": state,
+            "optimizer": optimizer.init(params),
+            "key": jax.random.key_data(key),
+            "sums": {"loss": jnp.float32(0), "accuracy": jnp.zeros(())},
+        }
+
+    key = jax.random.key(seed)
     wiring = {name: set(own) for name, own in net.program.wiring().items()}
+    # Shapes are enough, where no wiring is to be kept: nothing is compiled for them.
+    carry = {**(initial(key) if wiring else jax.eval_shape(initial, key)), **more}
 
     def drawn(path, leaf):
         keys = [str(getattr(key, "key", "")) for key in path]
@@ -76,14 +81,13 @@ def carry_of(
 
 def _drawn(leaf: Any, seed: int) -> jax.Array:
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.key(seed, impl=jax.random.key_impl(leaf))
+        return jax.random.key(seed)
     random = np.random.default_rng(seed)
     dtype = np.dtype(leaf.dtype)
     if jnp.issubdtype(dtype, jnp.floating):
-        return jnp.asarray(random.normal(size=leaf.shape), dtype)
-    return jnp.asarray(
-        random.integers(0, 1 + (dtype.kind != "b") * 99, leaf.shape), dtype
-    )
+        return jnp.asarray(np.asarray(random.normal(size=leaf.shape)).astype(dtype))
+    numbers = random.integers(0, 1 + (dtype.kind != "b") * 99, leaf.shape)
+    return jnp.asarray(np.asarray(numbers).astype(dtype))
 
 
 def same(one: Any, two: Any) -> None:

@@ -38,25 +38,36 @@ def gradients(params, step):
     return jax.tree.map(lambda x: 0.3 * x + 0.1 * jnp.cos((step + 1) * x), params)
 
 
+def moved(made, learned, step):
+    """Parameters and the optimizer's state after one more step."""
+    params, state = learned
+    updates, state = made.update(gradients(params, step), state, params)
+    return optax.apply_updates(params, updates), state
+
+
 def trained(optimizer, settings, steps=2):
     """Parameters and the optimizer's state after a few steps."""
     made = optimizer(settings)
-    params = initial()
-    state = made.init(params)
+    learned = initial(), made.init(initial())
     for step in range(steps):
-        updates, state = made.update(gradients(params, step), state, params)
-        params = optax.apply_updates(params, updates)
-    return params, state
+        learned = moved(made, learned, step)
+    return learned
 
 
 def alike(optimizer: Any, settings: Any, made: Any, steps: int = 2) -> None:
-    """Asserts that an optimizer with settings is one of optax."""
+    """Asserts that an optimizer with settings is one of optax: one step is compiled."""
 
-    def both(settings):
-        theirs = trained(lambda _: made, {}, steps)
-        return trained(optimizer, settings, steps), theirs
+    def begun(settings):
+        params = initial()
+        return (params, optimizer(settings).init(params)), (params, made.init(params))
 
-    found, expected = quick(both)(settings)
+    def both(settings, ours, theirs, step):
+        ours = moved(optimizer(settings), ours, step)
+        return ours, moved(made, theirs, step)
+
+    both, (found, expected) = quick(both), quick(begun)(settings)
+    for step in range(steps):
+        found, expected = both(settings, found, expected, step)
     # Not to the last digit: XLA folds what is built in.
     close(found, expected, 1e-12)
 

@@ -13,8 +13,9 @@ SHAPE = (18, 18, 1)
 NET = cj.compile(
     cj.zoo.graph("capsnet", shape=SHAPE, classes=3, features=4, maps=1, decoder=True)
 )
-PARAMS, STATE = NET.init(jax.random.key(0))
-PARAMS = jax.tree.map(lambda leaf: leaf + 0.02, PARAMS)
+PARAMS, STATE = jax.jit(NET.init)(jax.random.key(0))
+PARAMS = jax.tree.map(lambda leaf: np.asarray(leaf) + np.float32(0.02), PARAMS)
+APPLY = jax.jit(NET.apply)
 IMAGES = np.random.default_rng(0).random((4, *SHAPE)).astype(np.float32)
 INPUTS = {"image": IMAGES, "label": np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]}
 ONE = {name: array[1:2] for name, array in INPUTS.items()}
@@ -33,7 +34,7 @@ def ticks(axis):
 
 def test_reconstructions_stand_below_their_images():
     picture = cj.view.reconstructions(NET, PARAMS, STATE, INPUTS)
-    outputs, _ = NET.apply(PARAMS, STATE, INPUTS)
+    outputs, _ = APPLY(PARAMS, STATE, INPUTS)
     for i in range(4):
         np.testing.assert_array_equal(tile(picture, 0, i), IMAGES[i, ..., 0])
         expected = outputs["reconstruction"][i, ..., 0]
@@ -47,7 +48,7 @@ def test_perturbations_decode_changed_vectors():
     picture = cj.view.perturbations(
         NET, PARAMS, STATE, ONE, dimensions=[0, 5], span=0.5, steps=3
     )
-    outputs, _ = NET.apply(PARAMS, STATE, ONE)
+    outputs, _ = APPLY(PARAMS, STATE, ONE)
     plain = outputs["reconstruction"][0, ..., 0]
     for row, dimension in enumerate([0, 5]):
         np.testing.assert_allclose(tile(picture, row, 1), plain, rtol=1e-6)
@@ -56,7 +57,7 @@ def test_perturbations_decode_changed_vectors():
             first = named["decoder1"]
             moved = amount * first["W"]["flat"][16 + dimension]  # of class 1
             named["decoder1"] = first | {"B": first["B"] + moved}
-            outputs, _ = NET.apply(NET.from_named(named), STATE, ONE)
+            outputs, _ = APPLY(NET.from_named(named), STATE, ONE)
             expected = outputs["reconstruction"][0, ..., 0]
             assert np.abs(expected - plain).max() > 1e-4
             found = tile(picture, row, column)
@@ -89,13 +90,13 @@ def test_colors_are_kept_and_shared_weights_and_learned_inputs_go_along():
     row = cj.capsule("row", *again, cap="sigmoid")
     back = cj.capsule("back", cj.reshape(row, (4, 4, 3)), bias=None)
     net = cj.compile(cj.graph(back))
-    params, state = net.init(jax.random.key(1))
+    params, state = jax.jit(net.init)(jax.random.key(1))
     images = {"image": IMAGES[:1, :4, :4].repeat(3, -1) * [1.0, 0.5, 0.0]}
     images = {name: array.astype(np.float32) for name, array in images.items()}
     made = cj.view.perturbations(
         net, params, state, images, capsule="code", output="back", steps=3
     )
-    expected = net.apply(params, state, images)[0]["back"][0]
+    expected = jax.jit(net.apply)(params, state, images)[0]["back"][0]
     (drawn,) = made.figure.axes[0].get_images()
     found = np.asarray(drawn.get_array())[:4, 6:10]
     np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -1,5 +1,6 @@
 """Every plotting function draws into given axes, and says which it drew."""
 
+import functools
 import inspect
 import re
 from types import SimpleNamespace
@@ -85,9 +86,15 @@ def drawn(given: Any, name: str, **more: Any) -> tuple[int, Any]:
     return count, getattr(cj.view, name)(*arguments, **more)
 
 
+@pytest.fixture(scope="module")
+def plain(given):
+    """Each picture as it is drawn without axes, once."""
+    return functools.cache(lambda name: drawn(given, name))
+
+
 @pytest.mark.parametrize("name", PLOTS)
-def test_axes_are_returned_and_may_be_given(given, name):
-    count, picture = drawn(given, name)
+def test_axes_are_returned_and_may_be_given(given, plain, name):
+    count, picture = plain(name)
     assert len(picture.axes) == count
     assert all(axes.has_data() for axes in picture.axes)
     assert picture._repr_svg_().startswith("<?xml")
@@ -114,9 +121,9 @@ def test_axes_in_no_grid(given, name):
 
 
 @pytest.mark.parametrize("name", PLOTS)
-def test_dark_pages(given, name):
+def test_dark_pages(plain, name):
     """Everything that is too dark for a dark page has another color there."""
-    svg = drawn(given, name)[1].svg
+    svg = plain(name)[1].svg
     style = re.search(r"<style>@media \(prefers-color-scheme:dark\){(.*)}</style>", svg)
     assert style is not None
     assert 'path[style*="fill: #ffffff"]' in style[1]
