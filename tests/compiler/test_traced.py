@@ -65,9 +65,8 @@ def problem(table: Any, kind: str):
     changed, _ = declared(table, kind, after)
     given = {f"{place}.{name}": number for name, number in after.items()}
     traced = cj.compile(first, traced=list(given))
-    params, state = quick(traced.init)(jax.random.key(0))
-    params = draw_like(params)
-    state = jax.tree.map(lambda a: np.asarray(a) + 0.5, state)
+    params, state = draw_like(jax.eval_shape(traced.init, jax.random.key(0)))
+    state = jax.tree.map(lambda a: np.abs(a) + 0.5, state)
     targets = np.random.default_rng(2).dirichlet(np.ones(3), (7, 5))
     batch = {"x": draw((7, 5, 4), 1), "y": jnp.asarray(targets)}
     return cj.compile(changed), traced, given, (params, state, batch)
@@ -266,7 +265,7 @@ def test_one_setting_of_all_copies_stays_in_the_loop(budget):
     rates = {"rate": [f"layer{number}/out.rate" for number in range(1, 7)]}
     net, other = compiled(deep(), traced=rates), compiled(deep(0.6))
     assert net.program.typed.runs and net.settings == {"rate": 0.3}
-    params, state = quick(net.init)(jax.random.key(0))
+    params, state = draw_like(jax.eval_shape(net.init, jax.random.key(0)))
     batch, key = {"x": draw((5, 8)), "y": np.arange(5) % 3}, jax.random.key(1)
 
     @quick
