@@ -82,7 +82,7 @@ def test_everything_equals_autodiff(train):
     close(exact, plain)
     new = exact[0][0][1][1]
     assert sorted(new) == ["both", "image"]
-    changed = jax.tree.map(lambda a, b: bool((a != b).all()), new, state)
+    changed = jax.tree.map(lambda a, b: bool(np.not_equal(a, b).all()), new, state)
     assert jax.tree.leaves(changed) == [train] * 4
 
 
