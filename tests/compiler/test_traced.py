@@ -276,7 +276,8 @@ def test_one_setting_of_all_copies_stays_in_the_loop(budget):
 
         return gradient(net, settings={"rate": rate}), gradient(other)
 
-    close(*gradients(params, 0.6), 1e-12)
+    found, expected = gradients(params, 0.6)
+    close(found, expected, 1e-12)
 
 
 def test_a_setting_of_one_copy_is_left_out_of_the_loop():
