@@ -9,7 +9,7 @@ import pytest
 
 import capsjax as cj
 from capsjax.graph import from_document, to_document
-from tests.helpers_capsjax import both_ways, close, draw
+from tests.helpers_capsjax import both_ways, close, draw, quick
 
 
 def small(**settings):
@@ -37,7 +37,7 @@ def batch_of(size=2):
 NET = cj.compile(small())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def params():
     return NET.init(jax.random.key(0))[0]
 
@@ -235,7 +235,8 @@ def test_a_network_without_a_loss(params):
 
 
 def test_an_empty_batch_can_be_evaluated(params):
-    outputs, _ = NET.apply(params, {}, {"x": draw((0, 4)), "z": draw((0, 3))})
+    inputs = {"x": draw((0, 4)), "z": draw((0, 3))}
+    outputs, _ = quick(lambda params: NET.apply(params, {}, inputs))(params)
     assert outputs["digit"].shape == (0, 5)
 
 
@@ -253,12 +254,20 @@ def test_compile_says_what_it_takes():
 
 
 def test_deltas_name_every_capsule(params):
-    exact, plain = both_ways(small())
-    found = exact.deltas(params, {}, batch_of(6))
-    assert list(found) == ["same", "a", "b", "digit", "side"]
+    nets = both_ways(small())
+    names: list[str] = []
+
+    @quick
+    def deltas(params):
+        found = [net.deltas(params, {}, batch_of(6)) for net in nets]
+        names.extend(found[0])  # JAX sorts what it gives out
+        return found
+
+    found, expected = deltas(params)
+    assert names == ["same", "a", "b", "digit", "side"]
     assert found["same"].shape == (6, 4)
-    assert all(jnp.any(delta != 0) for delta in found.values())
-    close(found, plain.deltas(params, {}, batch_of(6)))
+    assert all(np.any(delta != 0) for delta in found.values())
+    close(found, expected)
 
 
 def test_deltas_of_capsules_that_no_output_needs(params):
@@ -268,7 +277,8 @@ def test_deltas_of_capsules_that_no_output_needs(params):
     net = cj.compile(from_document(document))
     own = {name: params[name] for name in ("a", "side")}
     assert net.init(jax.random.key(0))[0].keys() == own.keys()
-    found = net.deltas(own, {}, {"x": draw((2, 4)), "side": draw((2,), 2)})
+    batch = {"x": draw((2, 4)), "side": draw((2,), 2)}
+    found = quick(lambda own: net.deltas(own, {}, batch))(own)
     assert found.keys() == {"same", "a", "b", "digit", "side"}
     np.testing.assert_array_equal(found["digit"], np.zeros((2, 5)))
 
@@ -276,10 +286,17 @@ def test_deltas_of_capsules_that_no_output_needs(params):
 def test_activations(params):
     exact, plain = both_ways(small())
     inputs = {"x": draw((2, 4)), "z": draw((2, 3), 1)}
-    found = exact.activations(params, {}, inputs)
-    close(found, plain.activations(params, {}, inputs))
-    assert list(found) == ["same", "a", "b", "digit", "side"]
-    u = inputs["x"] @ params["a"]["W"]["same"]
-    close(found["a"], {"U": u, "Y": jnp.maximum(u, 0)})
-    outputs, _ = exact.apply(params, {}, inputs)
+
+    @quick
+    def everything(params):
+        found = [net.activations(params, {}, inputs) for net in (exact, plain)]
+        names.extend(found[0])
+        return *found, exact.apply(params, {}, inputs)[0]
+
+    names: list[str] = []
+    found, expected, outputs = everything(params)
+    assert names == ["same", "a", "b", "digit", "side"]
+    close(found, expected)
+    u = np.asarray(inputs["x"]) @ np.asarray(params["a"]["W"]["same"])
+    close(found["a"], {"U": u, "Y": np.maximum(u, 0)})
     close({name: found[name]["Y"] for name in outputs}, outputs)

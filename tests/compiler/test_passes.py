@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import capsjax as cj
 from capsjax.compiler import interpreter
@@ -162,7 +162,7 @@ def done(notes: list[str]) -> list[str]:
     return [note for note in notes if "stay apart" not in note]
 
 
-@settings(max_examples=60)
+@examples(25)
 @given(graphs())
 def test_passes_are_idempotent_and_remember_nothing(graph):
     typed = typed_of(graph)
@@ -176,7 +176,7 @@ def test_passes_are_idempotent_and_remember_nothing(graph):
         typed = once
 
 
-@examples(5)
+@examples(3)
 @given(graphs())
 def test_every_stage_means_the_same(graph):
     """Each stage is run as a program: the outputs and losses are the interpreter's."""
@@ -207,7 +207,7 @@ def test_every_stage_means_the_same(graph):
     assert stages[-1].name == PIPELINE[-1].name
 
 
-@settings(max_examples=60)
+@examples(25)
 @given(graphs())
 def test_observable_passes_keep_every_capsule_that_is_needed(graph):
     typed = typed_of(graph)

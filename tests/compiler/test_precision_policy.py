@@ -1,12 +1,14 @@
 """The precision policy: where casts stand, and what is never computed in halves."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import capsjax as cj
-from tests.helpers_capsjax import draw
+from tests.helpers_capsjax import draw, quick
 
 POLICY = cj.Precision("bfloat16")
 
@@ -24,15 +26,16 @@ def graph():
     return cj.graph(y, losses={"y": "cross_entropy"})
 
 
+@functools.cache
 def problem():
-    batch = {"image": draw((4, 6, 6, 2), 1).astype("float32"), "y": jnp.arange(4)}
+    image = draw((4, 6, 6, 2), 1).astype("float32")
+    batch = {"image": image, "y": np.arange(4)}
     net = cj.compile(graph(), precision=POLICY)
-    return net, *net.init(jax.random.key(0)), batch
+    return net, *quick(net.init)(jax.random.key(0)), batch
 
 
 def run(net, params, state, batch):
-    gradient = jax.jit(jax.value_and_grad(net.loss, has_aux=True))
-    return gradient(params, state, batch)
+    return jax.value_and_grad(net.loss, has_aux=True)(params, state, batch)
 
 
 def types(tree):
@@ -41,38 +44,54 @@ def types(tree):
 
 def test_each_array_has_the_type_that_the_policy_gives_it():
     net, params, state, batch = problem()
-    (loss, (outputs, new)), gradients = run(net, params, state, batch)
+    (loss, (outputs, new)), gradients = jax.eval_shape(
+        lambda: run(net, params, state, batch)
+    )
     assert types((params, state, loss, outputs, new, gradients)) == {"float32"}
     inputs = {"image": batch["image"]}
-    assert types(net.activations(params, state, inputs)) == {"bfloat16"}
-    assert types(net.deltas(params, state, batch)) == {"bfloat16"}
+    activations = jax.eval_shape(lambda: net.activations(params, state, inputs))
+    assert types(activations) == {"bfloat16"}
+    deltas = jax.eval_shape(lambda: net.deltas(params, state, batch))
+    assert types(deltas) == {"bfloat16"}
     half = cj.Precision("float16", parameters="bfloat16", outputs="float16")
     net = cj.compile(graph(), precision=half)
-    params, state = net.init(jax.random.key(0))
-    (loss, (outputs, new)), gradients = run(net, params, state, batch)
+    params, state = jax.eval_shape(net.init, jax.random.key(0))
+    (loss, (outputs, new)), gradients = jax.eval_shape(
+        functools.partial(run, net), params, state, batch
+    )
     assert types((params, gradients)) == {"bfloat16"}
     assert types(outputs) == {"float16"}
     assert types((loss, state, new)) == {"float32"}
 
 
-@pytest.mark.parametrize("backward", ["exact", "autodiff"])
-def test_what_halves_lose_is_their_rounding(backward):
+def test_what_halves_lose_is_their_rounding():
     """float16 has three bits more than bfloat16: the error is eight times smaller."""
-    _, params, state, batch = problem()
-    whole = run(cj.compile(graph()), params, state, batch)
-    assert types(whole) == {"float32"}
+    _, *given = problem()
 
-    def error(compute):
-        policy = cj.Precision(compute)
-        net = cj.compile(graph(), precision=policy, backward=backward)
-        found = run(net, params, state, batch)
-        pairs = zip(*map(jax.tree.leaves, (found, whole)), strict=True)
+    def net(compute, backward):
+        policy = compute and cj.Precision(compute)
+        return cj.compile(graph(), precision=policy, backward=backward)
+
+    kinds = [(None, "exact")] + [
+        (compute, backward)
+        for compute in ("bfloat16", "float16")
+        for backward in ("exact", "autodiff")
+    ]
+    nets = {kind: net(*kind) for kind in kinds}
+    found = quick(lambda: [run(net, *given) for net in nets.values()])()
+    assert types(found[0]) == {"float32"}
+    whole, *halves = [jax.tree.leaves(each) for each in found]
+
+    def error(half):
+        pairs = zip(half, whole, strict=True)
         errors = [np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in pairs]
         return np.array(errors)
 
-    coarse, fine = error("bfloat16"), error("float16")
-    assert coarse.max() < 0.1 and coarse.min() > 0
-    assert 3 < np.linalg.norm(coarse) / np.linalg.norm(fine) < 20
+    errors = dict(zip(kinds[1:], map(error, halves), strict=True))
+    for backward in ("exact", "autodiff"):
+        coarse, fine = errors["bfloat16", backward], errors["float16", backward]
+        assert coarse.max() < 0.1 and coarse.min() > 0, backward
+        assert 3 < np.linalg.norm(coarse) / np.linalg.norm(fine) < 20, backward
 
 
 def test_weights_are_multiplied_in_the_type_of_the_program():
@@ -83,29 +102,36 @@ def test_weights_are_multiplied_in_the_type_of_the_program():
     assert not any("f32[8" in line for line in lines if "dot_general" in line)
 
 
-def test_members_of_a_sweep_and_second_derivatives():
-    net, params, state, batch = problem()
+def test_members_of_a_sweep():
+    net, _, _, batch = problem()
+
+    def loss(key):
+        return net.loss(*net.init(key), batch)[0]
+
     keys = jax.random.split(jax.random.key(1), 2)
-    members, states = jax.vmap(net.init)(keys)
-    losses = jax.vmap(lambda p, s: net.loss(p, s, batch)[0])(members, states)
-    alone = [net.loss(*net.init(key), batch)[0] for key in keys]
+    losses = quick(jax.vmap(loss))(keys)
+    alone = list(map(quick(loss), keys))
     np.testing.assert_allclose(losses, alone, rtol=2**-7)
+
+
+def test_second_derivatives():
+    net, params, state, batch = problem()
 
     def energy(params):
         gradients = jax.grad(lambda p: net.loss(p, state, batch)[0])(params)
         return sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradients))
 
-    assert types(jax.jit(jax.grad(energy))(params)) == {"float32"}
+    assert types(jax.eval_shape(jax.grad(energy), params)) == {"float32"}
 
 
 def test_without_a_policy_types_promote_together():
-    net, params, state, batch = problem()
+    _, params, state, batch = problem()
     net = cj.compile(graph())
-    wide = jax.tree.map(lambda p: p.astype("float64"), params)
-    loss, (outputs, _) = net.loss(wide, state, batch)
-    assert types((loss, outputs)) == {"float64"}
-    gradients = jax.grad(lambda p: net.loss(p, state, batch)[0])(wide)
-    assert types(gradients) == {"float64"}
+    wide = jax.tree.map(lambda p: np.asarray(p, "float64"), params)
+    (loss, (outputs, _)), gradients = jax.eval_shape(
+        functools.partial(run, net), wide, state, batch
+    )
+    assert types((loss, outputs, gradients)) == {"float64"}
 
 
 def test_wrong_policies_are_refused_in_words():

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from capsjax.compiler.groups import GroupProgram
@@ -20,6 +20,7 @@ from tests.compiler.random_networks import (
     networks,
     of_shape,
 )
+from tests.helpers_capsjax import examples
 from tests.neural.helpers_layers import perceptron
 
 every_limit = pytest.mark.parametrize("limit", LIMITS.values(), ids=LIMITS)
@@ -77,7 +78,7 @@ def kinds_of(found: Schedule) -> set[TileKind]:
 
 
 @every_limit
-@settings(max_examples=60)
+@examples(20)
 @given(net=networks(most=60))
 def test_forward_is_the_sum_of_weighted_sources(limit, net):
     """Executed, a schedule gives what the network's definition does."""
@@ -103,7 +104,7 @@ def test_forward_is_the_sum_of_weighted_sources(limit, net):
 
 
 @every_limit
-@settings(max_examples=60)
+@examples(20)
 @given(net=networks(most=60))
 def test_backward_is_the_transpose(limit, net):
     """Linear ends: `<forward(x), d> = <x, backward(d)>`, for the same weights."""
@@ -126,7 +127,7 @@ def test_backward_is_the_transpose(limit, net):
 
 
 @every_limit
-@settings(max_examples=60)
+@examples(20)
 @given(net=networks(most=60))
 def test_each_edge_once_and_padding_of_nothing(limit, net):
     with limits(**limit):
@@ -155,7 +156,7 @@ def test_each_edge_once_and_padding_of_nothing(limit, net):
 
 
 @every_limit
-@settings(max_examples=60)
+@examples(20)
 @given(net=networks(most=60))
 def test_the_program_is_bounded(limit, net):
     """`MOST_KINDS` of tiles, or one for each way that rows are unlike in."""
@@ -218,7 +219,7 @@ def _depth(found: Schedule) -> int:
     return int(depth[found.row_of].max())
 
 
-@settings(max_examples=60)
+@examples(20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(list(LIMITS.values())))
 def test_edges_that_come_twice(seed, limit):
     """Capsules may read a source twice: both weights count, in products, too."""

@@ -19,6 +19,7 @@ from tests.graph.block_documents import (
     flattened,
     random_blocks,
 )
+from tests.helpers_capsjax import examples
 
 
 def typed(document):
@@ -47,10 +48,9 @@ class Drawn:
         return cls(random_blocks(random.Random(number)))
 
 
-@pytest.mark.parametrize("hundred", range(3))
-def test_random_blocks_mean_what_is_written_out(hundred):
+def test_random_blocks_mean_what_is_written_out():
     schema = jsonschema_rs.Draft202012Validator(cj.json_schema())
-    for number in range(100 * hundred, 100 * (hundred + 1)):
+    for number in range(examples(100).max_examples):
         document = Drawn.of(number).document
         given = copy.deepcopy(document)
         graph = from_document(document)

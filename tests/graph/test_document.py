@@ -14,6 +14,7 @@ import capsjax as cj
 from bench.mutations import random_document
 from capsjax.graph import canonical, document, from_document, parse, to_document
 from tests.graph.spoil import SOUND, changed
+from tests.helpers_capsjax import examples
 
 SEEDS = st.integers(0, 10**9)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -28,6 +29,7 @@ def random_graph(seed: int) -> cj.Graph:
     return from_document(random_document(random.Random(seed)))
 
 
+@examples(30)
 @given(SEEDS)
 def test_every_way_round_is_lossless(seed):
     graph = random_graph(seed)
@@ -48,6 +50,7 @@ def test_the_zoo_round_trips(name, tmp_path):
     assert read.metadata == graph.metadata
 
 
+@examples(30)
 @given(SEEDS, st.randoms(use_true_random=False))
 def test_identity_does_not_hang_on_the_order_of_keys_or_notes(seed, rng):
     graph = random_graph(seed)
@@ -103,20 +106,19 @@ def test_the_content_hash_is_the_same_in_every_process():
         "import json, sys, capsjax as cj; from capsjax.graph import from_document;"
         "print(cj.content_hash(from_document(json.load(sys.stdin))))"
     )
-    found = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            input=json.dumps(SOUND),
-            env={**os.environ, "PYTHONHASHSEED": seed, "JAX_PLATFORMS": "cpu"},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        for seed in ("1", "2")
-    }
-    assert found == {cj.content_hash(from_document(SOUND))}
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"  # not this one's
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps(SOUND),
+        env={**os.environ, "PYTHONHASHSEED": seed, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == cj.content_hash(from_document(SOUND))
 
 
+@examples(30)
 @given(st.dictionaries(st.text(), JSON))
 def test_notes_are_kept(notes):
     try:

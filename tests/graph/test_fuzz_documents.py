@@ -2,7 +2,6 @@
 
 import random
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from bench.fuzz_documents import attempt, document, main
 from bench.mutations import random_document
 from capsjax.graph import from_document, plain
 from tests.graph.spoil import SOUND, assert_reachable, changed
+from tests.helpers_capsjax import examples
 
 VALUES = st.recursive(
     st.none()
@@ -38,14 +38,14 @@ def paths(value, path=""):
             yield from paths(inner, f"{path}{step}.")
 
 
-@pytest.mark.parametrize("block", range(4))
-def test_a_thousand_spoiled_documents(block):
-    for number in range(250 * block, 250 * (block + 1)):
+def test_spoiled_documents():
+    for number in range(examples(300).max_examples):
         outcome = attempt(document(1, number))
         assert outcome.result in ("taken", "refused"), (number, outcome)
         assert outcome.seconds < 5, number
 
 
+@examples(40)
 @given(st.lists(st.tuples(st.sampled_from(list(paths(SOUND))), VALUES), max_size=3))
 def test_any_value_anywhere(changes):
     given_document = SOUND
@@ -68,13 +68,14 @@ def test_any_value_anywhere(changes):
         assert len(str(error)) < 100_000
 
 
+@examples(40)
 @given(st.binary(max_size=200))
 def test_any_bytes(content):
     assert attempt(content).result == "refused"
 
 
 def test_random_documents_are_sound():
-    for seed in range(200):
+    for seed in range(examples(60).max_examples):
         cj.compile(from_document(random_document(random.Random(seed))))
 
 

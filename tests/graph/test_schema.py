@@ -11,6 +11,7 @@ import capsjax as cj
 from bench.mutations import mutated, random_document
 from capsjax.graph import __main__, from_document, parse, schema, to_document
 from tests.graph.spoil import SOUND, changed
+from tests.helpers_capsjax import examples
 
 SHIPPED = files("capsjax.graph").joinpath("schema.json")
 
@@ -38,7 +39,7 @@ def test_the_command_writes_it(tmp_path, capsys):
 def test_sound_documents_are_valid(validator):
     for name in cj.zoo.names():
         validator.validate(to_document(cj.zoo.graph(name)))
-    for seed in range(100):
+    for seed in range(examples(30).max_examples):
         validator.validate(random_document(random.Random(seed)))
 
 
@@ -91,7 +92,7 @@ def test_names_that_are_none(validator, name):
 
 def test_what_the_reader_takes_is_valid(validator):
     """The schema is no stricter than the reader."""
-    for number in range(400):
+    for number in range(examples(120).max_examples):
         content = mutated(random.Random(f"schema/{number}"))
         try:
             parse(content)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capsjax.graph.topology import components, find_cycle, topological_order
+from tests.helpers_capsjax import examples
 
 
 @st.composite
@@ -36,6 +37,7 @@ def reference(sources) -> nx.DiGraph:
     return graph
 
 
+@examples(30)
 @given(acyclic())
 def test_the_order_is_that_of_networkx_with_the_first_declared_first(sources):
     order, rest = topological_order(sources)
@@ -45,6 +47,7 @@ def test_the_order_is_that_of_networkx_with_the_first_declared_first(sources):
     assert rest == []
 
 
+@examples(30)
 @given(acyclic())
 def test_an_order_once_found_is_kept(sources):
     order, _ = topological_order(sources)
@@ -52,6 +55,7 @@ def test_an_order_once_found_is_kept(sources):
     assert again == order
 
 
+@examples(30)
 @given(graphs())
 def test_what_is_left_over_lies_on_or_behind_a_cycle(sources):
     order, rest = topological_order(sources)
@@ -62,6 +66,7 @@ def test_what_is_left_over_lies_on_or_behind_a_cycle(sources):
     assert sorted(order + rest) == sorted(sources)
 
 
+@examples(30)
 @given(graphs())
 def test_a_cycle_is_one(sources):
     _, rest = topological_order(sources)
@@ -73,6 +78,7 @@ def test_a_cycle_is_one(sources):
             assert source in sources[reader]
 
 
+@examples(30)
 @given(graphs())
 def test_components_are_those_of_networkx(sources):
     found = components(sources)

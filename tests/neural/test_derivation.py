@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 from helpers_neural import networks
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from capsjax.graph import GraphError
@@ -21,6 +21,7 @@ from capsjax.neural import (
     to_networkx,
     variable,
 )
+from tests.helpers_capsjax import examples
 
 
 def by_the_rules(derivation, net):
@@ -57,12 +58,13 @@ def by_the_rules(derivation, net):
     return made[len(derivation) - 1]
 
 
+@examples(30)
 @given(networks())
 def test_every_connected_dag_is_generated_by_the_rules(net):
     assert by_the_rules(derive(net), net) == net
 
 
-@settings(max_examples=300)
+@examples(60)
 @given(networks(most=25))
 def test_a_replay_makes_the_network_again(net):
     derivation = derive(net)
@@ -70,6 +72,7 @@ def test_a_replay_makes_the_network_again(net):
     assert replay(derivation) == net
 
 
+@examples(30)
 @given(networks())
 def test_deriving_what_the_rules_made_gives_the_same_derivation(net):
     derivation = derive(net)
@@ -78,6 +81,7 @@ def test_deriving_what_the_rules_made_gives_the_same_derivation(net):
     assert sorted(s.rule for s in again) == sorted(s.rule for s in derivation)
 
 
+@examples(30)
 @given(networks())
 def test_a_graph_has_the_derivation_of_the_network_it_induces(net):
     graph = to_networkx(net)
@@ -180,7 +184,7 @@ def test_a_step_that_breaks_its_rule_is_refused(field, at, value, text):
     assert text in str(caught.value)
 
 
-@settings(max_examples=300)
+@examples(60)
 @given(networks(most=20), st.data())
 def test_a_source_is_accepted_from_its_network_only(net, data):
     """Any source of any step, moved to any earlier node, against plain sets."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import capsjax as cj
 import capsjax.neural.twins as twins
 from capsjax.neural import NeuralNetwork, lift, model, network, random_dag
+from tests.helpers_capsjax import examples
 from tests.neural.helpers_layers import (
     evaluate,
     evaluate_lifted,
@@ -46,6 +47,7 @@ def outputs(lifted: cj.neural.Lifted, x: np.ndarray) -> dict[str, np.ndarray]:
     return {k: np.asarray(y) for k, y in net.apply(params, state, inputs)[0].items()}
 
 
+@examples(30)
 @given(layered())
 def test_a_network_of_layers_computes_what_its_neurons_do(net):
     expected = groups(net)
@@ -68,6 +70,7 @@ def test_a_network_of_layers_computes_what_its_neurons_do(net):
     assert sorted(np.concatenate(last)) == net.output_neurons.tolist()
 
 
+@examples(30)
 @given(st.one_of(networks(), layered()))
 def test_twins_are_the_nodes_that_only_names_tell_apart(net):
     if not len(net.neurons):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import capsjax as cj
 from capsjax.graph import storage
 from capsjax.neural import document, model, network, random_dag
+from tests.helpers_capsjax import examples
 from tests.neural.helpers_neural import networks
 
 READOUTS = [
@@ -35,6 +36,7 @@ def same(one: cj.neural.Model, other: cj.neural.Model) -> None:
     assert cj.content_hash(one) == cj.content_hash(other)
 
 
+@examples(30)
 @given(networks(), st.sampled_from(READOUTS), st.booleans())
 def test_the_round_trip_is_lossless(tmp_path_factory, net, readout, beside):
     path = tmp_path_factory.getbasetemp() / "round-trip.json"

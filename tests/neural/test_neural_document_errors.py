@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import capsjax as cj
 from capsjax.graph import parse
 from capsjax.neural import document, form, model, network
+from tests.helpers_capsjax import examples
 
 SOUND = {
     "format_version": 1,
@@ -347,6 +348,7 @@ JUNK = st.recursive(
 KEYS = [*document._KEYS, *(f"neurons__{key}" for key in form._KEYS)]
 
 
+@examples(30)
 @given(st.dictionaries(st.sampled_from(KEYS), JUNK, min_size=1, max_size=3))
 def test_whatever_stands_in_a_document_is_refused_in_order_or_taken(changes):
     if "neurons" in changes:

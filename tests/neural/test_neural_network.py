@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import capsjax as cj
 from capsjax.neural import network
+from tests.helpers_capsjax import examples
 
 
 def test_the_paper_s_sets():
@@ -80,6 +81,7 @@ def test_parameters_to_be_drawn_are_not_declared(given, drawn):
         network(1, 1, [0], [1], **given).named()
 
 
+@examples(30)
 @given(networks(), st.integers(0, 9))
 def test_equality_does_not_see_the_order_of_declaration(net, seed):
     other = shuffled(net, seed)
@@ -126,6 +128,7 @@ def test_equal_numbers_hash_equal():
     assert network(**BASE) != "a network"
 
 
+@examples(30)
 @given(networks())
 def test_parameters_are_replaced_by_name(net):
     given = network(

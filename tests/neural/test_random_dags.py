@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from capsjax.graph.errors import GraphError
 from capsjax.neural.random_dags import orient, random_dag
-from capsjax.neural.random_edges import connect
+from capsjax.neural.random_edges import connect, scale_free
+from tests.helpers_capsjax import examples
 
 small = st.integers(1, 12)
 seeds = st.integers(0, 1000)
@@ -41,6 +42,7 @@ def check(net, inputs: int, neurons: int) -> None:
     assert all(read_by(net)) and net.targets.min() >= inputs
 
 
+@examples(30)
 @given(small, small, small, small, seeds)
 def test_window_reads_within_the_window(inputs, neurons, in_degree, window, seed):
     settings: dict[str, Any] = {"in_degree": in_degree, "window": window, "seed": seed}
@@ -59,6 +61,7 @@ def test_window_draws_evenly():
     assert counts[4:].sum() <= 4
 
 
+@examples(30)
 @given(small, small, small, small, seeds)
 def test_levels_are_as_many_as_asked_for(inputs, neurons, levels, in_degree, seed):
     levels = min(levels, neurons)
@@ -72,6 +75,7 @@ def test_levels_are_as_many_as_asked_for(inputs, neurons, levels, in_degree, see
     assert (np.diff(net.levels) >= 0).all()
 
 
+@examples(30)
 @given(small, small, small, seeds)
 def test_scale_free_is_connected(inputs, neurons, in_degree, seed):
     settings: dict[str, Any] = {"in_degree": in_degree, "seed": seed}
@@ -104,11 +108,12 @@ def test_scale_free_draws_in_proportion():
     """The second neuron draws of the list: input, first neuron, input."""
     counts = np.zeros(2)
     for seed in range(2000):
-        net = random_dag("scale_free", inputs=1, neurons=2, in_degree=1, seed=seed)
-        counts[net.sources[1]] += 1
+        sources, _ = scale_free(np.random.default_rng(seed), 1, 2, in_degree=1)
+        counts[sources[1]] += 1
     assert abs(counts[0] / 2000 - 2 / 3) < 0.04
 
 
+@examples(30)
 @given(st.integers(1, 8), st.integers(2, 20), st.integers(1, 3), st.floats(0, 1), seeds)
 def test_small_world_is_connected(inputs, neurons, half, rewiring, seed):
     degree = 2 * min(half, (inputs + neurons - 1) // 2)
@@ -277,6 +282,7 @@ def test_orient_keeps_names_and_takes_edges_by_the_order_of_nodes():
     }
 
 
+@examples(30)
 @given(st.integers(2, 30), seeds)
 def test_orient_of_a_random_graph(count, seed):
     graph = nx.connected_watts_strogatz_graph(count, min(4, count), 0.5, 1000, seed)

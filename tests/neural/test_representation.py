@@ -18,13 +18,16 @@ from capsjax.neural import (
     variable,
     vertices,
 )
+from tests.helpers_capsjax import examples
 
 
+@examples(30)
 @given(networks())
 def test_nothing_is_lost_in_networkx(net):
     assert induced_network(to_networkx(net)) == net
 
 
+@examples(30)
 @given(networks())
 def test_vertices_are_told_by_their_degrees(net):
     graph = to_networkx(net)
@@ -39,6 +42,7 @@ def test_the_single_vertex_is_input_and_output():
     assert vertices(variable("x")) == (["x"], [], ["x"])
 
 
+@examples(30)
 @given(networks())
 def test_a_sparse_matrix_keeps_connections_and_weights(net):
     plain = network(
