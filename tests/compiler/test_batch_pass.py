@@ -29,7 +29,7 @@ OPERATIONS = {
     "identity": (cj.identity, (4,)),
     "matmul of rows": (lambda x: cj.matmul(x, 3), (2, 3)),
     "transpose": (lambda x: cj.transpose(x, (1, 0)), (2, 2)),
-    "conv": (lambda x: cj.conv(x, 2, (2, 2), padding="SAME"), (3, 3, 2)),
+    "conv": (lambda x: cj.conv(x, 2, (2, 1), padding="SAME"), (3, 3, 2)),
     "scale of a number": (cj.scale, ()),
 }
 
