@@ -167,7 +167,7 @@ def test_directional_differences(graph):
     assert inner(gradient, along) == pytest.approx(slope, rel=1e-6, abs=1e-7)
 
 
-@examples(2)
+@examples(3)
 @given(graphs())
 def test_by_parameters_alone(graph):
     """No gradient by the inputs is asked for: another walk than above."""

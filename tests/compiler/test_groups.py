@@ -86,9 +86,7 @@ def test_what_is_not_finite_reaches_only_what_depends_on_it(shape, limit, bad):
         found = compiled_net.activations(params, state, {"x": x})
         return found["neurons"]["Y"], jax.grad(lambda x: total(x, 0))(x)
 
-    (clean, gradient), (found, _) = jax.tree.map(
-        np.asarray, (run(batch["x"]), run(x))
-    )
+    (clean, gradient), (found, _) = jax.tree.map(np.asarray, (run(batch["x"]), run(x)))
     depends = reaches(net)[4:, 2]
     np.testing.assert_array_equal(found[[0, 2]], clean[[0, 2]])
     np.testing.assert_array_equal(found[1, ~depends], clean[1, ~depends])
@@ -155,17 +153,13 @@ def test_half_precision_keeps_its_type():
     compiled_net, params, state = compiled(NET, TREES)
     batch = batch_of(NET)
     gradient = jax.grad(lambda p, b: compiled_net.loss(p, state, b)[0])
-    half, x = jax.tree.map(
-        lambda a: np.asarray(a, jnp.bfloat16), (params, batch["x"])
-    )
+    half, x = jax.tree.map(lambda a: np.asarray(a, jnp.bfloat16), (params, batch["x"]))
     found = quick(gradient)(half, batch | {"x": x})
     assert {a.dtype for a in jax.tree.leaves(found)} == {jnp.dtype(jnp.bfloat16)}
     expected = gradient_of(NET)(params, batch)[1][0]
     for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
         scale = float(np.sqrt(np.mean(np.square(b))))
-        np.testing.assert_allclose(
-            np.asarray(a, float), b, atol=0.2 * scale + 1e-2
-        )
+        np.testing.assert_allclose(np.asarray(a, float), b, atol=0.2 * scale + 1e-2)
 
 
 # ---- what does not belong to the network
