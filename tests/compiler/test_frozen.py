@@ -198,7 +198,7 @@ def test_gradients_by_inputs_members_and_batches():
     graph = cj.graph(cj.capsule("y", cj.matmul(hidden, 2)))
     net, params, state, inputs = problem(graph)
     members = jax.tree.map(
-        lambda a: np.stack([a, 1.5 * np.asarray(a)]), (params, state)
+        lambda a: jnp.asarray(np.stack([a, 1.5 * np.asarray(a)])), (params, state)
     )
 
     def by_input(apply):
@@ -208,7 +208,7 @@ def test_gradients_by_inputs_members_and_batches():
         return frozen({"x": x})["y"]
 
     frozen = frozen_of(net, params, state)
-    pair = np.stack([inputs["x"], -np.asarray(inputs["x"])])
+    pair = jnp.asarray(np.stack([inputs["x"], -np.asarray(inputs["x"])]))
     found = quick(
         lambda frozen: (
             by_input(frozen)(inputs["x"]),
