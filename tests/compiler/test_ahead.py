@@ -1,6 +1,7 @@
 """Compiled ahead of time, a function is the function."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import capsjax as cj
 from tests.helpers_capsjax import close, draw, quick
 
 
+@functools.cache
 def network(**settings) -> cj.Network:
     """Integers in, a state, a random draw, classes out."""
     words = cj.input("words", (4,), dtype="integer")
@@ -22,10 +24,16 @@ def network(**settings) -> cj.Network:
     return cj.compile(graph, **settings)
 
 
+@functools.cache
+def start(net: cj.Network) -> Any:
+    """Its parameters and state, drawn in one program."""
+    return quick(net.init)(jax.random.key(0))
+
+
 def batch(size: int = 6) -> dict[str, jax.Array]:
     """Words and their classes."""
-    words = jnp.arange(size * 4).reshape(size, 4) % 5
-    return {"words": words, "guess": jnp.arange(size) % 3}
+    words = np.arange(size * 4).reshape(size, 4) % 5
+    return {"words": jnp.asarray(words), "guess": jnp.asarray(np.arange(size) % 3)}
 
 
 KEY = jax.random.key(3)
@@ -33,7 +41,7 @@ KEY = jax.random.key(3)
 
 def test_apply_in_training():
     net = network()
-    params, state = net.init(jax.random.key(0))
+    params, state = start(net)
     inputs = {"words": batch()["words"]}
     compiled = net.lower(6, train=True).compile()
     found = compiled(params, state, inputs, key=KEY)
@@ -44,7 +52,7 @@ def test_apply_in_training():
 @pytest.mark.parametrize("train", [None, False])
 def test_gradient_and_loss(train):
     net = network()
-    params, state = net.init(jax.random.key(0))
+    params, state = start(net)
     keywords = {"key": KEY} if train is None else {}
     loss = functools.partial(net.loss, train=train is None)
     own = quick(jax.value_and_grad(loss, has_aux=True))
@@ -57,19 +65,19 @@ def test_gradient_and_loss(train):
 
 def test_types_come_from_arrays_and_from_the_precision():
     net = network(precision=cj.Precision("bfloat16"))
-    params, state = net.init(jax.random.key(0))
+    params, state = start(net)
     given = batch() | {"guess": draw((6, 3)).astype("float32")}
     types = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in given.items()}
+    own = quick(functools.partial(net.loss, train=False))
+    expected = own(params, state, given)
     for each in (given, types):
         compiled = net.lower(each, "loss", False).compile()
-        own = quick(functools.partial(net.loss, train=False))
-        expected = own(params, state, given)
         close(compiled(params, state, given), expected, 1e-2)
 
 
 def test_nothing_is_traced_again():
     net = network()
-    params, state = net.init(jax.random.key(0))
+    params, state = start(net)
     compiled = net.lower(6).compile()
     with pytest.raises(TypeError, match=r"batch\['words'\].*int64\[7,4\]"):
         compiled(params, state, {"words": batch(7)["words"]})

@@ -74,23 +74,24 @@ def declared(build):
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("build", EXAMPLES, ids=lambda build: build.__name__)
 def test_gradients_are_those_of_autodiff(build, train):
-    found = []
-    for net in both_ways(declared(build)):
-        shapes = jax.eval_shape(net.init, jax.random.key(0))
-        params, state = draw_like(shapes, 1)
-        state["norm"]["variance"] = state["norm"]["variance"] ** 2
-        batch = {"x": draw((SIZE, *SHAPE), 2)}
-        for output in net.graph.outputs:
-            batch[output] = draw((SIZE, *SHAPE), 3)
+    own, plain = both_ways(declared(build))
+    params, state = draw_like(jax.eval_shape(own.init, jax.random.key(0)), 1)
+    state["norm"]["variance"] = np.square(state["norm"]["variance"])
+    batch = {"x": draw((SIZE, *SHAPE), 2)}
+    for output in own.graph.outputs:
+        batch[output] = draw((SIZE, *SHAPE), 3)
 
-        def loss(params, x, net=net, state=state, batch=batch):
+    def everything(net):
+        """By parameters and inputs; by parameters alone; the error signals."""
+
+        def loss(params, x):
             return net.loss(params, state, batch | {"x": x}, train=train)
 
-        gradients = quick(jax.grad(loss, (0, 1), has_aux=True))(params, batch["x"])
-        alone = quick(jax.grad(loss, has_aux=True))(params, batch["x"])
-        deltas = net.deltas(params, state, batch, train=train)
-        found.append((gradients, alone, deltas))
-    close(*found)
+        gradients = jax.grad(loss, (0, 1), has_aux=True)(params, batch["x"])
+        alone = jax.grad(loss, has_aux=True)(params, batch["x"])
+        return gradients, alone, net.deltas(params, state, batch, train=train)
+
+    close(*quick(lambda: (everything(own), everything(plain)))())
 
 
 @pytest.mark.parametrize(

@@ -62,21 +62,34 @@ def made(way: str) -> cj.Network:
     return cj.compile(many(), **options)
 
 
-def problem(net: cj.Network):
+@functools.cache
+def problem(way: str):
     """The same parameters, by name, in each network's layout; state and batch."""
-    shapes, state = jax.eval_shape(net.init, jax.random.key(0))
-    like = cj.compile(many())
-    named = like.named(draw_like(jax.eval_shape(like.init, jax.random.key(0))[0]))
-    params = net.from_named(jax.tree.map(lambda a: 0.5 * a, named))
-    state = jax.tree.map(lambda a: jnp.ones(a.shape, a.dtype), state)
+    net, like = made(way), made("compiled")
+    state = jax.eval_shape(net.init, jax.random.key(0))[1]
+    drawn = draw_like(jax.eval_shape(like.init, jax.random.key(0))[0])
+    named = like.named(jax.tree.map(lambda a: 0.5 * np.asarray(a), drawn))
+    params = net.from_named(named)
+    state = jax.tree.map(lambda a: np.ones(a.shape, a.dtype), state)
     batch = {
         "x": draw((SIZE, 6), 1),
-        "y": jnp.arange(SIZE) % 3,
-        "z": jax.nn.sigmoid(draw((SIZE, 2), 2)),
+        "y": np.arange(SIZE) % 3,
+        "z": 1 / (1 + np.exp(-np.asarray(draw((SIZE, 2), 2)))),
         "s": draw((SIZE, 2), 3),
         "f": draw((SIZE,), 4),
     }
     return params, state, batch
+
+
+@functools.cache
+def step(way: str):
+    """`f(params, x, weights)`: loss, outputs and state; gradients by all three."""
+    net, (_, state, batch) = made(way), problem(way)
+
+    def loss(params, x, weights):
+        return net.loss(params, state, {**batch, "x": x}, weights=weights)
+
+    return quick(jax.value_and_grad(loss, (0, 1, 2), has_aux=True))
 
 
 def by_definition(net, params, state, batch, weights):
@@ -97,47 +110,42 @@ def by_definition(net, params, state, batch, weights):
     return sum(terms)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_loss_and_gradients_by_definition(way):
-    net, oracle = made(way), made("autodiff")
-    params, state, batch = problem(net)
-
-    def own(params, x, weights):
-        batch_ = {**batch, "x": x}
-        return net.loss(params, state, batch_, weights=weights)[0]
+@functools.cache
+def defined():
+    """Loss and gradients by definition, of the interpreter; parameters by name."""
+    oracle = made("autodiff")
+    params, state, batch = problem("autodiff")
 
     def plain(named, x, weights):
         return by_definition(oracle, named, state, {**batch, "x": x}, weights)
 
-    at = jnp.asarray(WEIGHTS)
-    found = quick(jax.value_and_grad(own, (0, 1, 2)))(params, batch["x"], at)
-    expected = quick(jax.value_and_grad(plain, (0, 1, 2)))(
-        net.named(params), batch["x"], at
-    )
-    loss, (by_params, *rest) = found
-    close((loss, (net.named(by_params), *rest)), expected)
+    gradient = quick(jax.value_and_grad(plain, (0, 1, 2)))
+    return gradient(oracle.named(params), batch["x"], WEIGHTS)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_loss_and_gradients_by_definition(way):
+    params, _, batch = problem(way)
+    (loss, _), (by_params, *rest) = step(way)(params, batch["x"], WEIGHTS)
+    close((loss, (made(way).named(by_params), *rest)), defined())
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_finite_differences(way):
-    net = made(way)
-    params, state, batch = problem(net)
-
-    def loss(at):
-        params, x, weights = at
-        return net.loss(params, state, {**batch, "x": x}, weights=weights)[0]
-
-    at = params, batch["x"], jnp.asarray(WEIGHTS)
-    along = draw_like(at, 9)
-    slope = float(difference(quick(loss), at, along))
-    assert inner(quick(jax.grad(loss))(at), along) == pytest.approx(slope, rel=1e-7)
+    params, _, batch = problem(way)
+    at = jax.tree.map(np.asarray, (params, batch["x"], WEIGHTS))
+    along = jax.tree.map(np.asarray, draw_like(at, 9))
+    slope = difference(lambda at: float(step(way)(*at)[0][0]), at, along)
+    found = step(way)(*at)[1]
+    assert inner(found, along) == pytest.approx(slope, rel=1e-7)
 
 
-@pytest.mark.parametrize("way", ["compiled", "folded"])
-def test_twice_differentiated(way):
-    """By parameters, inputs and weights, of the gradient's length."""
+@functools.cache
+def second(way: str):
+    """The gradient of the gradient's length, by parameters by name, x and weights."""
+    net, (params, state, batch) = made(way), problem(way)
 
-    def value(net, given, state, batch):
+    def value(*given):
         def loss(named, x, weights):
             params = net.from_named(named)
             return net.loss(params, state, {**batch, "x": x}, weights=weights)[0]
@@ -145,26 +153,25 @@ def test_twice_differentiated(way):
         found = jax.grad(loss, (0, 1, 2))(*given)
         return sum(jnp.sum(g**2) for g in jax.tree.leaves(found))
 
-    found = []
-    for net in (made(way), made("autodiff")):
-        params, state, batch = problem(net)
-        given = net.named(params), batch["x"], jnp.asarray(WEIGHTS)
-
-        second = jax.grad(functools.partial(value, net))
-        found.append(quick(second)(given, state, batch))
-    close(found[0], found[1], 1e-9)
+    return quick(jax.grad(value, (0, 1, 2)))(net.named(params), batch["x"], WEIGHTS)
 
 
-@examples(3)
+@pytest.mark.parametrize("way", ["compiled", "folded"])
+def test_twice_differentiated(way):
+    close(second(way), second("autodiff"), 1e-9)
+
+
+@examples(2)
 @given(graphs())
 def test_random_graphs(graph):
     exact = cj.compile(graph)
     plain = cj.compile(graph, backward="autodiff")
     shapes = jax.eval_shape(exact.init, jax.random.key(0))[0]
-    params = jax.tree.map(lambda a: 0.5 * a, draw_like(shapes))
+    params = jax.tree.map(lambda a: 0.5 * np.asarray(a), draw_like(shapes))
     batch = {x.name: draw((3, *x.shape), i) for i, x in enumerate(graph.inputs)}
     for name, _ in graph.losses:
-        batch[name] = jax.nn.sigmoid(draw((3, *exact.shapes[name].output), 7))
+        drawn = np.asarray(draw((3, *exact.shapes[name].output), 7))
+        batch[name] = 1 / (1 + np.exp(-drawn))
     weights = jnp.array([0.5, 0.0, 2.0])
 
     def both(params):
@@ -182,12 +189,18 @@ def test_random_graphs(graph):
 
 @pytest.mark.parametrize("way", ["compiled", "autodiff"])
 def test_equal_weights_are_none(way):
-    net = made(way)
-    params, state, batch = problem(net)
-    gradient = quick(jax.value_and_grad(net.loss, has_aux=True))
-    weights = jnp.full(SIZE, 3.0)
-    found = gradient(params, state, batch, weights=weights)
-    close(found, gradient(params, state, batch))
+    params, state, batch = problem(way)
+    (loss, more), (by_params, *_) = step(way)(params, batch["x"], np.full(SIZE, 3.0))
+    gradient = quick(jax.value_and_grad(made(way).loss, has_aux=True))
+    close(((loss, more), by_params), gradient(params, state, batch))
+
+
+@pytest.mark.parametrize("way", ["compiled", "autodiff"])
+def test_statistics_are_those_of_all_rows(way):
+    params, _, batch = problem(way)
+    (_, found), _ = step(way)(params, batch["x"], WEIGHTS)
+    (_, expected), _ = step(way)(params, batch["x"], np.full(SIZE, 3.0))
+    close(found, expected, 0)
 
 
 def rowwise() -> cj.Graph:
@@ -201,65 +214,70 @@ def rowwise() -> cj.Graph:
 def test_rows_of_weight_zero_do_nothing(backward):
     """A short batch, filled up with copies, is the short batch."""
     net = cj.compile(rowwise(), backward=backward)
-    params = draw_like(net.init(jax.random.key(0))[0])
-    short = {"x": draw((3, 4)), "y": jnp.array([0, 2, 1])}
-    filled = jax.tree.map(lambda a: jnp.concatenate([a, a[:2]]), short)
-    mask = jnp.array([True, True, True, False, False])
-    gradient = jax.value_and_grad(lambda p, b, w: net.loss(p, {}, b, weights=w)[0])
-    close(gradient(params, filled, mask), gradient(params, short, None))
-    by_x = jax.grad(
-        lambda x: net.loss(params, {}, {**filled, "x": x}, weights=mask)[0]
-    )(filled["x"])
+    params = draw_like(jax.eval_shape(net.init, jax.random.key(0))[0])
+    short = {"x": np.asarray(draw((3, 4))), "y": np.array([0, 2, 1])}
+    filled = {name: np.concatenate([a, a[:2]]) for name, a in short.items()}
+    mask = np.array([True, True, True, False, False])
+
+    @quick
+    def run(params, filled, short, mask):
+        def loss(params, x):
+            return net.loss(params, {}, {**filled, "x": x}, weights=mask)[0]
+
+        def plain(params):
+            return net.loss(params, {}, short, weights=None)[0]
+
+        value, (by_params, by_x) = jax.value_and_grad(loss, (0, 1))(params, filled["x"])
+        deltas = net.deltas(params, {}, filled, weights=mask)
+        only = net.deltas(params, {}, filled, only=["h"], weights=mask)
+        expected = jax.value_and_grad(plain)(params), net.deltas(params, {}, short)
+        return ((value, by_params), deltas), expected, by_x, only
+
+    (found, deltas), (loss, signals), by_x, only = run(params, filled, short, mask)
+    close(found, loss)
+    by_x, deltas = jax.tree.map(np.asarray, (by_x, deltas))
     assert not by_x[3:].any() and by_x[:3].any()
-    deltas = net.deltas(params, {}, filled, weights=mask)
-    expected = net.deltas(params, {}, short)
-    close({name: d[:3] for name, d in deltas.items()}, expected)
+    close({name: d[:3] for name, d in deltas.items()}, signals)
     assert not any(d[3:].any() for d in deltas.values())
-    only = net.deltas(params, {}, filled, only=["h"], weights=mask)
     close(only, {"h": deltas["h"]})
 
 
-@pytest.mark.parametrize("way", ["compiled", "autodiff", "segments"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("weights", [np.zeros(SIZE), np.array([1, -1, 0, 0, 0.0])])
 def test_a_sum_of_zero_gives_zero(way, weights):
-    net = made(way)
-    params, state, batch = problem(net)
-
-    def loss(params, weights):
-        return net.loss(params, state, batch, weights=weights)[0]
-
-    value, found = quick(jax.value_and_grad(loss, (0, 1)))(params, jnp.asarray(weights))
+    params, _, batch = problem(way)
+    (value, _), found = step(way)(params, batch["x"], weights)
     assert value == 0
-    assert all(not leaf.any() for leaf in jax.tree.leaves(found))
+    assert all(not np.asarray(leaf).any() for leaf in jax.tree.leaves(found))
 
 
 @pytest.mark.parametrize("way", ["compiled", "autodiff", "segments"])
 def test_members_of_a_vmap_have_their_own(way):
     """vmap of grad, and grad of vmap, equal a loop."""
-    net = made(way)
-    params, state, batch = problem(net)
-    stacked = jnp.stack([jnp.asarray(WEIGHTS), jnp.ones(SIZE), jnp.arange(5.0)])
+    net, (params, state, batch) = made(way), problem(way)
+    stacked = np.stack([WEIGHTS, np.ones(SIZE), np.arange(5.0)])
 
     def loss(params, weights):
         return net.loss(params, state, batch, weights=weights)[0]
 
-    gradient = jax.grad(loss, (0, 1))
-    mapped = quick(jax.vmap(gradient, (None, 0)))(params, stacked)
-    looped = [quick(gradient)(params, weights) for weights in stacked]
-    close(mapped, jax.tree.map(lambda *parts: jnp.stack(parts), *looped))
-
     def total(params, stacked):
         return jnp.sum(jax.vmap(loss, (None, 0))(params, stacked))
 
-    by_params, by_weights = quick(jax.grad(total, (0, 1)))(params, stacked)
+    @quick
+    def run(params, stacked):
+        mapped = jax.vmap(jax.grad(loss, (0, 1)), (None, 0))(params, stacked)
+        return mapped, jax.grad(total, (0, 1))(params, stacked)
+
+    mapped, (by_params, by_weights) = run(params, stacked)
+    looped = [step(way)(params, batch["x"], weights)[1] for weights in stacked]
+    looped = [(of_params, of_weights) for of_params, _, of_weights in looped]
+    close(mapped, jax.tree.map(lambda *parts: np.stack(parts), *looped))
     close(by_weights, mapped[1])
-    close(by_params, jax.tree.map(lambda g: jnp.sum(g, 0), mapped[0]))
+    close(by_params, jax.tree.map(lambda g: np.sum(g, 0), mapped[0]))
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_without_weights_the_program_is_as_before(way):
-    net = made(way)
-    params, state, batch = problem(net)
+def test_without_weights_the_program_is_as_before():
+    net, (params, state, batch) = made("compiled"), problem("compiled")
 
     def text(**more):
         def gradient(params, state, batch):
@@ -274,27 +292,16 @@ def test_without_weights_the_program_is_as_before(way):
 
 
 def test_the_loss_keeps_its_type():
-    with jax.enable_x64(True):
-        net = cj.compile(rowwise())
-        params, _ = net.init(jax.random.key(0))
-        params = jax.tree.map(lambda a: a.astype("float32"), params)
-        batch = {"x": jnp.ones((2, 4), "float32"), "y": jnp.array([0, 1])}
-        for weights in (np.ones(2), np.ones(2, "float16"), np.ones(2, "int32")):
-            loss = functools.partial(net.loss, weights=weights)
-            (value, _), found = jax.value_and_grad(loss, has_aux=True)(
-                params, {}, batch
-            )
-            leaves = [value, *jax.tree.leaves(found)]
-            assert {leaf.dtype.name for leaf in leaves} == {"float32"}
-
-
-@pytest.mark.parametrize("backward", [None, "autodiff"])
-def test_statistics_are_those_of_all_rows(backward):
-    net = made("compiled" if backward is None else "autodiff")
-    params, state, batch = problem(net)
-    found = net.loss(params, state, batch, weights=jnp.asarray(WEIGHTS))[1]
-    expected = net.loss(params, state, batch)[1]
-    close(found, expected, 0)
+    net = cj.compile(rowwise())
+    params = jax.eval_shape(net.init, jax.random.key(0))[0]
+    params = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, "float32"), params)
+    batch = {"x": jnp.ones((2, 4), "float32"), "y": jnp.array([0, 1])}
+    for weights in (np.ones(2), np.ones(2, "float16"), np.ones(2, "int32")):
+        loss = functools.partial(net.loss, weights=weights)
+        gradient = jax.value_and_grad(loss, has_aux=True)
+        (value, _), found = jax.eval_shape(gradient, params, {}, batch)
+        leaves = [value, *jax.tree.leaves(found)]
+        assert {leaf.dtype.name for leaf in leaves} == {"float32"}
 
 
 @pytest.mark.parametrize(
@@ -309,8 +316,7 @@ def test_statistics_are_those_of_all_rows(backward):
 )
 @pytest.mark.parametrize("method", ["loss", "deltas"])
 def test_weights_that_do_not_fit(weights, found, method):
-    net = made("compiled")
-    params, state, batch = problem(net)
+    net, (params, state, batch) = made("compiled"), problem("compiled")
     with pytest.raises(ValueError) as error:
         getattr(net, method)(params, state, batch, weights=weights)
     text = str(error.value)

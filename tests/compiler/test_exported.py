@@ -14,7 +14,7 @@ import pytest
 
 import capsjax as cj
 from capsjax.compiler.exported import flat
-from tests.compiler.test_ahead import KEY, batch, network
+from tests.compiler.test_ahead import KEY, batch, network, start
 from tests.helpers_capsjax import close, draw, quick
 
 
@@ -23,7 +23,7 @@ def whole(tmp_path_factory):
     """A folder with a small network, for batches of any size."""
     net = network()
     folder = tmp_path_factory.mktemp("exported") / "words"
-    net.export(folder, *net.init(jax.random.key(0)))
+    net.export(folder, *start(net))
     return folder
 
 
@@ -35,7 +35,7 @@ def copied(whole, tmp_path):
 
 def test_any_batch_size(whole):
     net = network()
-    params, state = net.init(jax.random.key(0))
+    params, state = start(net)
     model = cj.load_exported(whole)
     assert model.platforms == ("cpu", "cuda", "rocm", "tpu")
     for size in (1, 5):
@@ -47,7 +47,7 @@ def test_any_batch_size(whole):
 
 def test_gradient_in_training(tmp_path):
     net = network()
-    params, state = net.init(jax.random.key(0))
+    params, state = start(net)
     net.export(tmp_path / "a", params, state, function="gradient")
     model = cj.load_exported(tmp_path / "a")
     own = quick(jax.value_and_grad(net.loss, has_aux=True))
@@ -55,9 +55,9 @@ def test_gradient_in_training(tmp_path):
     expected = (loss, (outputs, flat(new))), flat(gradients)
     found = model(batch(), key=KEY)
     close(found, expected)
-    moved = {name: 2 * array for name, array in model.params.items()}
+    moved = {name: 2 * np.asarray(array) for name, array in model.params.items()}
     (loss, _), _ = model.run(moved, found[0][1][1], batch(), key=KEY)
-    params = jax.tree.map(lambda array: 2 * array, params)
+    params = jax.tree.map(lambda array: 2 * np.asarray(array), params)
     close(loss, own(params, new, batch(), key=KEY)[0][0])
 
 
@@ -69,7 +69,7 @@ def test_convolutions_of_any_batch_size(tmp_path):
     )
     pool = cj.capsule("pool", cj.identity(c), cap=cj.caps.max_pool((3, 3)), bias=None)
     net = cj.compile(cj.graph(pool, losses={"pool": "mean_squared_error"}))
-    params, state = net.init(jax.random.key(0))
+    params, state = start(net)
     net.export(tmp_path / "a", params, state, function="gradient")
     given = {"image": draw((3, 6, 6, 4)), "pool": draw((3, 1, 1, 5), 1)}
     (loss, _), gradients = cj.load_exported(tmp_path / "a")(given)
@@ -84,7 +84,7 @@ def test_capsules_that_run_as_one_are_stored_by_name(tmp_path):
     parts = [cj.capsule(f"p{i}", cj.matmul(x, 2), cap="tanh") for i in range(4)]
     join = cj.capsule("join", *(cj.identity(part) for part in parts))
     net = cj.compile(cj.graph(join))
-    params, state = net.init(jax.random.key(0))
+    params, state = start(net)
     net.export(tmp_path / "a", params, state)
     named = cj.load_parameters(tmp_path / "a" / "parameters.safetensors")
     close(net.from_named(named), params, 0)
@@ -102,7 +102,7 @@ def test_a_folded_run_of_any_batch_size(tmp_path):
     passes = (*others, cj.passes.Pass(cj.passes.fold_all, observable=True))
     graph = cj.graph(h, losses={"h11": "mean_squared_error"})
     net = cj.compile(graph, passes=passes)
-    params, state = net.init(jax.random.key(0))
+    params, state = start(net)
     assert len(params) < 12
     net.export(tmp_path / "a", params, state, function="gradient")
     named = cj.load_parameters(tmp_path / "a" / "parameters.safetensors")
@@ -118,7 +118,7 @@ def test_neurons(tmp_path):
     """The wiring of neurons is state."""
     dag = cj.neural.random_dag("scale_free", inputs=4, neurons=12, in_degree=3)
     net = cj.compile(dag)
-    params, state = net.init(jax.random.key(0))
+    params, state = start(net)
     net.export(tmp_path / "a", params, state)
     names = [(name, (3, *shape)) for name, shape in net.typed.inputs]
     inputs = {name: draw(shape) for name, shape in names}
@@ -146,14 +146,14 @@ def test_own_kinds_run_where_they_are_not_registered(tmp_path, own_kinds):
 
     h = cj.capsule("h", cj.matmul(cj.input("x", (3,)), 2), cap="thirded")
     net = cj.compile(cj.graph(h))
-    params, state = net.init(jax.random.key(0))
+    params, state = start(net)
     net.export(tmp_path / "a", params, state)
     command = [sys.executable, "-W", "error", "-c", ELSEWHERE, str(tmp_path / "a")]
     root = Path(cj.__file__).parent.parent
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, done.stderr
-    expected = net.apply(params, state, {"x": jnp.ones((2, 3))})[0]["h"].ravel()
-    close(jnp.array([float(y) for y in done.stdout.split()]), expected)
+    expected = quick(net.apply)(params, state, {"x": np.ones((2, 3))})[0]["h"]
+    close(np.array([float(y) for y in done.stdout.split()]), np.ravel(expected))
 
 
 def test_a_kind_that_must_know_the_batch_size(tmp_path, own_kinds):
@@ -164,7 +164,7 @@ def test_a_kind_that_must_know_the_batch_size(tmp_path, own_kinds):
 
     h = cj.capsule("h", cj.matmul(cj.input("x", (3,)), 2), cap="counted")
     net = cj.compile(cj.graph(h, name="counting"))
-    params, state = net.init(jax.random.key(0))
+    params, state = start(net)
     with pytest.raises(ValueError) as caught:
         net.export(tmp_path / "a", params, state)
     assert str(caught.value).startswith(
@@ -174,14 +174,15 @@ def test_a_kind_that_must_know_the_batch_size(tmp_path, own_kinds):
     assert not list(tmp_path.iterdir())
     net.export(tmp_path / "a", params, state, 4)
     model = cj.load_exported(tmp_path / "a")
-    close(model({"x": draw((4, 3))}), net.apply(params, state, {"x": draw((4, 3))}))
+    inputs = {"x": draw((4, 3))}
+    close(model(inputs), quick(net.apply)(params, state, inputs))
 
 
 def test_a_folder_in_use_is_left_alone(whole):
     before = sorted(os.listdir(whole))
     net = network()
     with pytest.raises(FileExistsError, match="is not empty; choose another folder"):
-        net.export(whole, *net.init(jax.random.key(0)))
+        net.export(whole, *start(net))
     assert sorted(os.listdir(whole)) == before
 
 

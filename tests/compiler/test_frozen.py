@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from hypothesis import given
 
@@ -117,15 +118,15 @@ def problem(
     params = draw_like(shapes)
     drawn = draw_like(state, 50)
     for each in drawn.values():
-        each["variance"] = 0.5 + each["variance"] ** 2
+        each["variance"] = 0.5 + np.square(each["variance"])
     inputs = {
-        name: jnp.arange(10).reshape(2, 5) % 7
+        name: np.arange(10).reshape(2, 5) % 7
         if name in net.typed.integers
         else draw((2, *shape), 99)
         for name, shape in net.typed.inputs
     }
     params, drawn, inputs = jax.tree.map(
-        lambda a: a.astype(dtype) if a.dtype == jnp.float64 else a,
+        lambda a: jnp.asarray(a, dtype if a.dtype == np.float64 else a.dtype),
         (params, drawn, inputs),
     )
     return net, params, drawn, inputs
@@ -162,7 +163,14 @@ def test_in_single_precision():
 @pytest.mark.parametrize("make", GRAPHS)
 def test_what_is_left(make):
     net, params, state, _ = problem(make())
-    frozen = frozen_of(net, params, state)
+    made = []
+
+    def freeze(params, state):
+        made.append(frozen_of(net, params, state))
+        return made[-1].params
+
+    jax.eval_shape(freeze, params, state)
+    (frozen,) = made
     names = {capsule.name for capsule in frozen.compiled.program.typed.capsules}
     assert names == set(GRAPHS[make].split())
     assert frozen.state == {}
@@ -189,7 +197,9 @@ def test_gradients_by_inputs_members_and_batches():
     hidden = normed("h", cj.matmul(cj.input("x", (4,)), 3), cap="tanh")
     graph = cj.graph(cj.capsule("y", cj.matmul(hidden, 2)))
     net, params, state, inputs = problem(graph)
-    members = jax.tree.map(lambda a: jnp.stack([a, 1.5 * a]), (params, state))
+    members = jax.tree.map(
+        lambda a: jnp.asarray(np.stack([a, 1.5 * np.asarray(a)])), (params, state)
+    )
 
     def by_input(apply):
         return jax.grad(lambda x: jnp.sum(apply({"x": x})["y"] ** 2))
@@ -198,7 +208,7 @@ def test_gradients_by_inputs_members_and_batches():
         return frozen({"x": x})["y"]
 
     frozen = frozen_of(net, params, state)
-    pair = jnp.stack([inputs["x"], -inputs["x"]])
+    pair = jnp.asarray(np.stack([inputs["x"], -np.asarray(inputs["x"])]))
     found = quick(
         lambda frozen: (
             by_input(frozen)(inputs["x"]),
@@ -229,12 +239,12 @@ def test_runs_of_layers_in_either_layout():
     passes = (*others, cj.passes.Pass(cj.passes.fold_all, observable=True))
     net, params, state, inputs = problem(cj.graph(layer), passes=passes)
     assert net.program.typed.runs
-    expected = net.apply(params, state, inputs)[0]
+    expected = quick(net.apply)(params, state, inputs)[0]
     for p, s in ((params, state), (net.named(params), net.named_state(state))):
         frozen = frozen_of(net, p, s, passes=passes)
         (run,) = frozen.compiled.program.typed.runs
         assert [capsule.name for capsule in run.body.capsules] == ["h0+8"]
-        close(frozen(inputs), expected, 1e-12)
+        close(quick(frozen)(inputs), expected, 1e-12)
 
 
 def test_precision():
@@ -249,13 +259,14 @@ def test_precision():
 
 def test_neurons_keep_their_wiring():
     net = cj.compile(perceptron([3, 4, 2]))
-    params, state = net.init(jax.random.key(0))
+    params, state = quick(net.init)(jax.random.key(0))
     inputs = {name: draw((2, *shape)) for name, shape in net.typed.inputs}
     frozen = cj.compile(
         perceptron([3, 4, 2]), mode="inference", params=params, state=state
     )
     assert frozen.state.keys() == state.keys() != set()
-    close(frozen(inputs), net.apply(params, state, inputs)[0], 1e-12)
+    expected = quick(net.apply)(params, state, inputs)[0]
+    close(quick(frozen)(inputs), expected, 1e-12)
 
 
 def test_what_is_said_of_it():

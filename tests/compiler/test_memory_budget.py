@@ -4,6 +4,7 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,11 +55,12 @@ def mixed():
 
 
 def mixed_problem(net, batch_size=3):
-    params, state = net.init(jax.random.key(0))
+    params = jax.eval_shape(net.init, jax.random.key(0))[0]
+    state = quick(lambda: net.init(jax.random.key(0))[1])()
     batch = {
         "x": draw((batch_size, 4, 3)),
-        "head": jnp.arange(batch_size) % 4,
-        "early": jnp.arange(batch_size) % 3,
+        "head": np.arange(batch_size) % 4,
+        "early": np.arange(batch_size) % 3,
     }
     return draw_like(params, 5), state, batch
 
@@ -78,7 +80,7 @@ def test_outputs_gradients_and_error_signals(graph, share):
 def test_under_vmap_over_parameters(graph):
     net, plain = within(graph, 0), cj.compile(graph, backward="autodiff")
     params, inputs, targets = problem(graph)
-    stacked = jax.tree.map(lambda a: jnp.stack([a, 0.5 * a]), params)
+    stacked = jax.tree.map(lambda a: np.stack([a, 0.5 * np.asarray(a)]), params)
     found, expected = (
         quick(jax.vmap(gradients(each, targets), (0, None)))(stacked, inputs)
         for each in (net, plain)
@@ -193,9 +195,10 @@ def test_runs_of_copies():
     options = [s.option for s in net.memory(3, "float64").choice.segments]
     ((group, segments),) = [option for option in options if option is not None]
     assert 1 < segments <= group * segments < 8
-    params, state = jax.jit(plain.init)(jax.random.key(0))
+    params = jax.eval_shape(plain.init, jax.random.key(0))[0]
+    state = quick(lambda: plain.init(jax.random.key(0))[1])()
     named = plain.named(draw_like(params, 5))
-    batch = {"x": draw((3, 4)), "head": jnp.arange(3) % 2}
+    batch = {"x": draw((3, 4)), "head": np.arange(3) % 2}
 
     def step(net, named, key):
         def loss(inputs):
@@ -215,8 +218,8 @@ def test_runs_of_copies():
 
 def test_no_budget_changes_nothing():
     graph = deep(3)
-    params, state = cj.compile(graph).init(jax.random.key(0))
-    batch = {"x": draw((2, 8)), "head": jnp.zeros(2, int)}
+    params, state = jax.eval_shape(cj.compile(graph).init, jax.random.key(0))
+    batch = {"x": draw((2, 8)), "head": np.zeros(2, int)}
 
     def program(net):
         return str(
@@ -233,8 +236,8 @@ def test_an_impossible_budget_names_the_smallest():
     graph = deep(4)
     least = cj.compile(graph, memory_budget="1GiB").memory(4, "float64").smallest
     net = cj.compile(graph, memory_budget=least - 1)
-    params, state = jax.jit(net.init)(jax.random.key(0))
-    batch = {"x": draw((4, 8)), "head": jnp.zeros(4, int)}
+    params, state = jax.eval_shape(net.init, jax.random.key(0))
+    batch = {"x": draw((4, 8)), "head": np.zeros(4, int)}
     text = (
         r"network 'deep': found a memory budget of .* at batch size 4 in float64; "
         rf"expected at least .* cure: memory_budget={least}, or a smaller batch"
@@ -243,7 +246,8 @@ def test_an_impossible_budget_names_the_smallest():
         jax.make_jaxpr(jax.grad(lambda p: net.loss(p, state, batch)[0]))(params)
     with pytest.raises(ValueError, match=text):
         net.memory(4, "float64")
-    assert net.apply(params, state, {"x": batch["x"]})[0]["head"].shape == (4, 2)
+    outputs, _ = jax.eval_shape(net.apply, params, state, {"x": batch["x"]})
+    assert outputs["head"].shape == (4, 2)
     assert cj.compile(graph, memory_budget=least).memory(4, "float64").peak == least
 
 
