@@ -67,7 +67,7 @@ def _evaluate(
     mode: Mode,
     shifts: Any,
 ) -> None:
-    u: Any = jnp.zeros((size, *capsule.total_input))
+    u: Any = 0.0  # of no type of its own
     for edge in capsule.edges:
         w = weight_of(params, capsule, edge)
         u = u + edge.weighting.forward(w, found.output[edge.source])
@@ -75,6 +75,7 @@ def _evaluate(
         u = u + params[capsule.name]["B"]
     if shifts is not None:
         u = u + shifts[capsule.name]
+    u = jnp.broadcast_to(u, (size, *capsule.total_input))
     found.total[capsule.name] = u
     context = context_of(capsule, params, state, mode)
     found.output[capsule.name], new, _ = capsule.cap.run(u, context)

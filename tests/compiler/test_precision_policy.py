@@ -134,6 +134,18 @@ def test_without_a_policy_types_promote_together():
     assert types((loss, outputs, gradients)) == {"float64"}
 
 
+@pytest.mark.parametrize("backward", ["exact", "autodiff"])
+def test_narrow_arrays_stay_narrow_where_wide_ones_are_allowed(backward):
+    _, params, state, batch = problem()
+    net = cj.compile(graph(), backward=backward)
+    narrow = jax.tree.map(lambda a: a.astype("float32"), (params, state))
+    (loss, (outputs, new)), grads = jax.eval_shape(
+        functools.partial(run, net), *narrow, batch
+    )
+    found = jax.tree.leaves((loss, outputs, new, grads))
+    assert {array.dtype for array in found} == {np.dtype("float32")}
+
+
 def test_wrong_policies_are_refused_in_words():
     with pytest.raises(ValueError, match="compute: found 'int8'; expected one of bf"):
         cj.Precision("int8")
