@@ -123,6 +123,7 @@ def test_train_numbers_its_folders_and_repeats_itself(run, document):
     assert (first["digit"]["W"]["flat"] == second["digit"]["W"]["flat"]).all()
 
 
+@pytest.mark.usefixtures("library_kinds")  # where there are others, nothing is kept
 def test_train_keeps_its_programs_and_finds_them_again(run, document, monkeypatch):
     settings = "jax_persistent_cache_min_compile_time_secs", "jax_compilation_cache_dir"
     before = {name: jax.config.values[name] for name in settings}
