@@ -1,6 +1,7 @@
 """Weights of examples: what each counts for in the loss and sends back."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -168,7 +169,9 @@ def test_random_graphs(graph):
     plain = cj.compile(graph, backward="autodiff")
     shapes = jax.eval_shape(exact.init, jax.random.key(0))[0]
     params = jax.tree.map(lambda a: 0.5 * np.asarray(a), draw_like(shapes))
-    batch = {x.name: draw((3, *x.shape), i) for i, x in enumerate(graph.inputs)}
+    batch: dict[str, Any] = {
+        x.name: draw((3, *x.shape), i) for i, x in enumerate(graph.inputs)
+    }
     for name, _ in graph.losses:
         drawn = np.asarray(draw((3, *exact.shapes[name].output), 7))
         batch[name] = 1 / (1 + np.exp(-drawn))

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +56,7 @@ def test_gradient_in_training(tmp_path):
     expected = (loss, (outputs, flat(new))), flat(gradients)
     found = model(batch(), key=KEY)
     close(found, expected)
-    moved = {name: 2 * np.asarray(array) for name, array in model.params.items()}
+    moved: Any = {name: 2 * np.asarray(array) for name, array in model.params.items()}
     (loss, _), _ = model.run(moved, found[0][1][1], batch(), key=KEY)
     params = jax.tree.map(lambda array: 2 * np.asarray(array), params)
     close(loss, own(params, new, batch(), key=KEY)[0][0])

@@ -129,7 +129,7 @@ def test_types_promote_as_in_other_capsules(limit, parameters, inputs):
     """Outputs have the wider type; gradients have the type of what they are of."""
     _, params, _ = compiled(LAYERS, limit)
     params = jax.tree.map(lambda a: np.asarray(a, parameters), params)
-    batch = batch_of(LAYERS)
+    batch: dict[str, Any] = {**batch_of(LAYERS)}
     batch["x"] = np.asarray(batch["x"], inputs)
     gradient = gradient_of(LAYERS, tuple(limit.items()))
     (_, (outputs, _)), found = gradient(params, batch)
