@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from capsjax.compiler import Network
@@ -62,7 +63,7 @@ def reconstructions(
     Source: Sabour, Frosst & Hinton, arXiv 1710.09829, Figure 3.
     """
     _require(net, output, image)
-    outputs, _ = net.apply(params, state, inputs)
+    outputs, _ = jax.jit(net.apply)(params, state, inputs)
     rows = [np.asarray(inputs[image]), np.asarray(outputs[output])]
     axes, (_, down) = _grid(rows, ax, below=0.1)
     axes.set_yticks(down, [image, output])
@@ -176,7 +177,7 @@ def _decode(
         if each.name in inputs
     }
     given[capsule] = vectors.astype(np.float32)
-    outputs, _ = decoder.apply(decoder.from_named(named), state, given)
+    outputs, _ = jax.jit(decoder.apply)(decoder.from_named(named), state, given)
     return np.asarray(outputs[output])
 
 
