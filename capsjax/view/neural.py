@@ -36,7 +36,7 @@ _MOST = 200  # networks in one picture
 _NAMED = 120, 500  # nodes and connections, up to which names and arrows can be read
 _HAIR, _HAIRS = 0.35, 600.0  # width of a connection, and of all side by side
 _LEGEND = "square: input     circle: hidden neuron     double circle: output"
-_DOTS = "blue: input     white: hidden neuron     amber: output"
+_DOTS = "dot: neuron     blue: input     amber: output"
 
 
 def draw_network(net: NeuralNetwork, title: str = "") -> Drawing:
